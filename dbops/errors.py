@@ -1,0 +1,109 @@
+"""Everything that dbops raises on purpose.
+
+DbopsError
+├── UsageError          an option or an argument makes no sense
+├── ConfigError         settings or a secret are wrong or missing
+│   └── CredentialsError    the server refused the user or the password
+├── UnreachableError    no answer in time
+├── RefusedError        the server, or a guard of dbops, said no
+├── LockedError         a lock was not obtained in time
+└── FailedError         an answer, and it is bad: the work was tried and failed
+
+Each carries one sentence, a hint, and the outcome that the command line turns into
+an exit code.
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Outcome(StrEnum):
+    """How a command can end; DESIGN's exit codes by name."""
+
+    OK = "ok"
+    UNHEALTHY = "unhealthy"
+    USAGE = "usage"
+    PENDING = "pending"
+    CONFIG = "config"
+    UNREACHABLE = "unreachable"
+    REFUSED = "refused"
+    LOCKED = "locked"
+    PARTIAL = "partial"
+
+
+class DbopsError(Exception):
+    """Base of every error that dbops raises on purpose.
+
+    Args:
+        message: One sentence, without a secret.
+        hint: What to do about it, or None.
+        phase: Where it happened: `settings`, `secret`, `resolve`, `connect`, `tls`,
+            `auth`, `query`, …
+        sqlstate: The server's five-character code, or None when no server spoke.
+        retryable: Whether the same call may succeed later; None means the class's
+            own default.
+    """
+
+    outcome: ClassVar[Outcome]
+    retryable: bool = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        phase: str | None = None,
+        sqlstate: str | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        # Servers and drivers answer in several lines.
+        message = " ".join(message.split())
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.phase = phase
+        self.sqlstate = sqlstate
+        if retryable is not None:
+            self.retryable = retryable
+
+
+class UsageError(DbopsError):
+    """An option or an argument makes no sense."""
+
+    outcome = Outcome.USAGE
+
+
+class ConfigError(DbopsError):
+    """Settings or a secret are malformed, missing or denied."""
+
+    outcome = Outcome.CONFIG
+
+
+class CredentialsError(ConfigError):
+    """The server refused the user or the password."""
+
+
+class UnreachableError(DbopsError):
+    """No answer in time: name, network, TLS, secret store, server starting or full."""
+
+    outcome = Outcome.UNREACHABLE
+    retryable = True
+
+
+class RefusedError(DbopsError):
+    """The server, or a guard of dbops, said no."""
+
+    outcome = Outcome.REFUSED
+
+
+class LockedError(DbopsError):
+    """A lock was not obtained in time."""
+
+    outcome = Outcome.LOCKED
+    retryable = True
+
+
+class FailedError(DbopsError):
+    """The work was tried, and it failed."""
+
+    outcome = Outcome.UNHEALTHY
