@@ -1,0 +1,1 @@
+"""How to connect, once, for everybody."""

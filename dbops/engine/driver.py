@@ -1,0 +1,65 @@
+"""The driver's connection, which ends in time whatever happens."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection  # not generic at run time
+
+CLOSE_TIMEOUT_S = 2.0
+"""How long a connection may take at most to cancel its statement and say goodbye."""
+
+
+class BoundedConnection(Connection):
+    """A connection that is closed within `close_limit_s`, also by SQLAlchemy.
+
+    The driver's own `close` waits for ever on a frozen network, and a second
+    cancellation stops it before the server was told to cancel the statement.
+    """
+
+    __slots__ = ("_ending", "close_limit_s")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 # the driver's own
+        super().__init__(*args, **kwargs)
+        self.close_limit_s = CLOSE_TIMEOUT_S
+        self._ending: asyncio.Task[None] | None = None
+
+    @override
+    async def close(self, *, timeout: float | None = None) -> None:
+        """Cancel what the connection does, say goodbye, and be closed.
+
+        A cancellation is raised only once the connection has ended.
+        """
+        if self._ending is None:
+            limit_s = min(self.close_limit_s, timeout or self.close_limit_s)
+            self._ending = asyncio.create_task(self._end(limit_s))
+        cancelled: asyncio.CancelledError | None = None
+        while not self._ending.done():
+            try:
+                await asyncio.wait([self._ending])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+    @override
+    def terminate(self) -> None:
+        """Drop the connection, unless it is ending by itself already."""
+        if self._ending is None or self._ending.done():
+            super().terminate()
+
+    async def _end(self, limit_s: float) -> None:
+        try:
+            await super().close(timeout=limit_s)
+        except Exception:  # noqa: BLE001 # whatever the reason, it has to go
+            super().terminate()
+
+
+async def close(connection: Connection) -> None:
+    """Close a connection within a bound; what its statement does is cancelled first."""
+    await connection.close()
