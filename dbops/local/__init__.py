@@ -1,0 +1,1 @@
+"""An embedded writer and its streaming standby, for development and tests."""
