@@ -1,0 +1,1 @@
+"""Thin bridges from dbops into other frameworks."""

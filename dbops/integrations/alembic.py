@@ -1,0 +1,57 @@
+"""For an Alembic env.py: run the revisions on the connection that dbops lends.
+
+A whole env.py is:
+
+    from dbops.integrations.alembic import run_migrations
+    from myapp.models import Base
+
+    run_migrations(target_metadata=Base.metadata)
+
+`dbops migrate` lends its connection; `alembic` itself opens one from dbops' settings.
+"""
+
+import asyncio
+from typing import Any
+
+from alembic import context
+from sqlalchemy import Connection, MetaData
+
+from dbops.engine.connect import Connectors
+from dbops.engine.database import ddl_connection
+from dbops.settings import load_settings
+
+
+def run_migrations(target_metadata: MetaData | None = None, **options: Any) -> None:  # noqa: ANN401 # Alembic's own
+    """Run what Alembic was asked for; call it at the end of env.py.
+
+    Args:
+        target_metadata: The models that `--autogenerate` and `check` compare with.
+        options: Whatever `context.configure` takes, such as `version_table`.
+
+    Raises:
+        DbopsError: If Alembic is run by itself and the database cannot be reached.
+    """
+    options = {"target_metadata": target_metadata, **options}
+    if context.is_offline_mode():
+        context.configure(dialect_name="postgresql", literal_binds=True, **options)
+        with context.begin_transaction():
+            context.run_migrations()
+        return
+    lent = context.config.attributes.get("connection")
+    if lent is not None:
+        _run(lent, options)
+    else:
+        # Alembic's own command line has no loop.
+        asyncio.run(_on_own_connection(options))  # noqa: TID251
+
+
+async def _on_own_connection(options: dict[str, Any]) -> None:
+    connector = Connectors(load_settings()).connector("migration", is_ddl=True)
+    async with ddl_connection(connector) as connection:
+        await connection.run_sync(_run, options)
+
+
+def _run(connection: Connection, options: dict[str, Any]) -> None:
+    context.configure(connection=connection, transaction_per_migration=True, **options)
+    with context.begin_transaction():
+        context.run_migrations()

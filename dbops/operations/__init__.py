@@ -1,0 +1,1 @@
+"""One module a command: its question, its SQL, its result, one public coroutine."""

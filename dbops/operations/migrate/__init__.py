@@ -1,0 +1,1 @@
+"""Alembic upgrades: of a project's own environment, or of one that borrows from us."""

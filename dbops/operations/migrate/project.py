@@ -1,0 +1,220 @@
+"""An Alembic project: its configuration, its revisions, its env.py.
+
+https://alembic.sqlalchemy.org/en/latest/api/index.html
+"""
+
+import asyncio
+import threading
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext, MigrationInfo
+from alembic.script import Script, ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection
+
+from dbops.errors import ConfigError
+from dbops.results import Model
+
+# Alembic installs the environment that runs as module globals, so that two at once
+# would send one's DDL to the other's database.
+_ONE_AT_A_TIME = threading.Lock()
+
+# What Alembic's own templates put where the URL belongs.
+_PLACEHOLDER = "driver://"
+
+Steps = Callable[[Any, MigrationContext], Any]
+
+
+class AppliedRevision(Model):
+    """One revision that was applied."""
+
+    revision: str
+    """Its identifier."""
+    message: str
+    """The first line of its docstring."""
+    duration_ms: float
+    """How long its statements took, in milliseconds."""
+
+
+class PlannedRevision(NamedTuple):
+    """One revision that is to be applied."""
+
+    revision: str
+    message: str
+
+
+@dataclass(slots=True)
+class Run:
+    """What one run of env.py saw and did, filled while it runs."""
+
+    before: tuple[str, ...] = ()
+    planned: tuple[PlannedRevision, ...] = ()
+    applied: list[AppliedRevision] = field(default_factory=list)
+    _since: float = 0.0
+
+    @property
+    def failing(self) -> str | None:
+        """The revision under way; None before the first and after the last."""
+        if len(self.applied) < len(self.planned):
+            return self.planned[len(self.applied)].revision
+        return None
+
+    def begin(self, before: Sequence[str], steps: Sequence[Any]) -> None:
+        """Note where the database stands and what is going to be applied."""
+        self.before = tuple(sorted(before))
+        self.planned = tuple(
+            PlannedRevision(step.info.up_revision_id, step.revision.doc)
+            for step in steps
+        )
+        self._since = perf_counter()
+
+    def note(self, *, step: MigrationInfo, **_: object) -> None:
+        """Take a revision down as applied; Alembic calls it."""
+        now = perf_counter()
+        revision = step.up_revision
+        self.applied.append(
+            AppliedRevision(
+                revision=str(step.up_revision_id),
+                message=revision.doc if isinstance(revision, Script) else "",
+                duration_ms=round((now - self._since) * 1000, 3),
+            )
+        )
+        self._since = now
+
+
+class Project:
+    """An Alembic project.
+
+    Args:
+        config_file: Its alembic.ini, or a pyproject.toml with `[tool.alembic]`; None
+            for the one in the current folder.
+        section: The section of the ini file.
+        x_arguments: `KEY=VALUE`, as after Alembic's `-x`.
+
+    Raises:
+        ConfigError: If there is no such file, or it leads to no revisions.
+    """
+
+    def __init__(
+        self,
+        config_file: str | None = None,
+        *,
+        section: str = "alembic",
+        x_arguments: Sequence[str] = (),
+    ) -> None:
+        path = _config_path(config_file)
+        # Alembic reads both, the ini for logging and the URL.
+        ini, toml = path.with_name("alembic.ini"), path.with_name("pyproject.toml")
+        ini, toml = (ini, path) if path.suffix == ".toml" else (path, toml)
+        self.config = Config(
+            str(ini) if ini.is_file() else None,
+            toml_file=str(toml) if toml.is_file() else None,
+            ini_section=section,
+            cmd_opts=Namespace(x=list(x_arguments) or None),
+        )
+        try:
+            self.script = ScriptDirectory.from_config(self.config)
+        except CommandError as error:
+            raise ConfigError(
+                f"{path} leads to no Alembic environment: {error}",
+                hint="check script_location, or make one with: dbops init",
+                phase="settings",
+            ) from error
+        except KeyError:
+            raise ConfigError(
+                f"{path} has no section [{section}]", phase="settings"
+            ) from None
+        self._env = Path(self.script.env_py_location)
+        url = self.config.get_main_option("sqlalchemy.url") or _PLACEHOLDER
+        self.names_database = not url.startswith(_PLACEHOLDER)
+        """Whether the configuration itself holds the URL of a database."""
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The newest revisions in the project."""
+        return tuple(sorted(self.script.get_heads()))
+
+    @property
+    def borrows_connection(self) -> bool:
+        """Whether env.py uses a connection that it is lent."""
+        source = self._env.read_text(encoding="utf-8", errors="replace")
+        return "attributes" in source or "dbops" in source
+
+    @property
+    def is_async(self) -> bool:
+        """Whether env.py makes an asyncio engine of its own."""
+        source = self._env.read_text(encoding="utf-8", errors="replace")
+        return "async_engine" in source
+
+    def run_env(
+        self, run: Run, steps: Steps, *, connection: Connection | None, mutate: bool
+    ) -> None:
+        """Execute env.py with `steps` as what is to be done; blocks.
+
+        Raises:
+            Exception: Whatever env.py, a revision or the driver raises.
+        """
+        environment = EnvironmentContext(
+            self.config, self.script, fn=steps, dont_mutate=not mutate
+        )
+        theirs = environment.configure
+
+        def configure(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401 # Alembic's own
+            callbacks = kwargs.pop("on_version_apply", None) or ()
+            if callable(callbacks):
+                callbacks = (callbacks,)
+            kwargs["on_version_apply"] = (*callbacks, run.note)
+            # Each revision commits by itself: a later failure leaves a version that
+            # says exactly what was done.
+            kwargs["transaction_per_migration"] = True
+            theirs(*args, **kwargs)
+
+        environment.configure = configure  # type: ignore[method-assign] # env.py calls it through Alembic's proxy
+        self.config.attributes["connection"] = connection
+        try:
+            with environment:
+                self.script.run_env()
+        finally:
+            self.config.attributes.pop("connection", None)
+
+
+class Turn:
+    """Waits, without blocking, for Alembic to be free: it runs one env.py at a time."""
+
+    async def __aenter__(self) -> None:
+        """Wait for our turn."""
+        while not _ONE_AT_A_TIME.acquire(blocking=False):
+            await asyncio.sleep(0.01)
+
+    async def __aexit__(self, *_: object) -> None:
+        """Let the next one run."""
+        _ONE_AT_A_TIME.release()
+
+
+def _config_path(given: str | None) -> Path:
+    if given is not None:
+        path = Path(given)
+        if path.is_file():
+            return path
+        raise ConfigError(
+            f"the Alembic configuration {given} does not exist",
+            hint="give -c an existing alembic.ini",
+            phase="settings",
+        )
+    for path in (Path("alembic.ini"), Path("pyproject.toml")):
+        if path.is_file() and (
+            path.suffix == ".ini" or "[tool.alembic]" in path.read_text("utf-8")
+        ):
+            return path
+    raise ConfigError(
+        "there is no alembic.ini in this folder",
+        hint="name one with -c, or make a project with: dbops init",
+        phase="settings",
+    )
