@@ -1,0 +1,49 @@
+"""One command as it was called, and what its operation may use."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dbops.engine.connect import Connectors
+from dbops.results import Result
+from dbops.settings import Settings
+
+if TYPE_CHECKING:
+    from dbops.operations.wait import WaitFor
+
+
+@dataclass(slots=True)
+class Call:
+    """One command on one target: what the operation may use."""
+
+    settings: Settings
+    say: Callable[[str], None]
+    """Writes a line of progress to stderr."""
+    show: Callable[[str, Result], bool]
+    """Shows a step's result at once to a person; False where nobody reads along."""
+    _connectors: list[Connectors] = field(default_factory=list)
+
+    @property
+    def connectors(self) -> Connectors:
+        """How to connect to every role, made at the first use."""
+        if not self._connectors:
+            self._connectors.append(Connectors(self.settings))
+        return self._connectors[0]
+
+
+Operation = Callable[[Call], Awaitable[Result | int]]
+"""Returns a result; or the exit code, where it owns stdout itself."""
+
+
+class Command(NamedTuple):
+    """A command as it was called."""
+
+    name: str
+    operation: Operation
+    flags: Mapping[str, Any]
+    env_files: Sequence[Path] = ()
+    waits_for: "WaitFor | None" = None
+    """What `--wait` waits for before the operation."""
+    uses_local_pair: bool = True
+    """Whether a running local pair stands in for missing settings."""

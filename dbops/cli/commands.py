@@ -1,0 +1,295 @@
+"""The commands that talk to a server: options in, one operation named.
+
+Each imports its operation when it is called, so that no command pays for another's
+imports: half of a probe's time would go there.
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dbops.cli.options import LOCAL
+from dbops.cli.register import command
+from dbops.errors import RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from dbops.cli.call import Call
+    from dbops.endpoint import Role
+    from dbops.engine.connect import Connector
+    from dbops.operations.migrate.project import Project
+    from dbops.results import Result
+
+_CREATE = ("owner", "encoding", "locale", "template", "extensions", "maintenance_db")
+_ALEMBIC = ("alembic_config", "alembic_section", "alembic_x")
+_LOCKS = ("lock_timeout", "ddl_lock_timeout", "statement_timeout")
+_THRESHOLDS = ("warn", "fail")
+
+Name = Annotated[
+    str | None,
+    typer.Argument(help="Which database; the configured one by default."),
+]
+Tables = Annotated[
+    str | None,
+    typer.Argument(metavar="MODULE:METADATA", help="Where the tables are."),
+]
+
+
+@command(*_CREATE, *_ALEMBIC, *_LOCKS, *_THRESHOLDS, "tables", waits_for="server")
+async def setup(call: "Call", name: Name = None) -> "Result":
+    """Wait, create the database, migrate it, ping both servers, check the lag.
+
+    Example: dbops setup --wait 60s
+    """
+    from dbops.operations.create_tables import load_metadata  # noqa: PLC0415
+    from dbops.operations.setup import setup as operate  # noqa: PLC0415
+
+    tables = call.settings.tables
+    schema = load_metadata(_importable(tables)) if tables else _project(call)
+    return await operate(call.connectors, await _database(call, name), schema)
+
+
+@command(*_CREATE, waits_for="server")
+async def create_db(call: "Call", name: Name = None) -> "Result":
+    """Create the database unless it exists.
+
+    Example: dbops create-db shop --owner shop --extension pg_trgm
+    """
+    from dbops.operations.create_db import create_db as operate  # noqa: PLC0415
+
+    settings = call.settings
+    return await operate(
+        call.connectors,
+        await _database(call, name),
+        owner=settings.owner,
+        encoding=settings.encoding,
+        locale=settings.locale,
+        template=settings.template,
+        extensions=settings.extensions,
+    )
+
+
+@command("yes", "force", "maintenance_db", waits_for="server")
+async def drop_db(call: "Call", name: Name = None) -> "Result":
+    """Drop the database; never on a protected target.
+
+    Example: dbops drop-db shop_test --yes
+    """
+    from dbops.operations.drop_db import drop_db as operate  # noqa: PLC0415
+
+    database = await _database(call, name)
+    settings = call.settings
+    confirmed = settings.yes or _confirmed(f"Drop the database {database!r}?")
+    return await operate(
+        call.connectors, database, confirmed=confirmed, force=settings.force
+    )
+
+
+@command("dry_run", "lock_timeout", "statement_timeout", waits_for="database")
+async def create_tables(call: "Call", tables: Tables = None) -> "Result":
+    """Create the tables of a SQLAlchemy MetaData that are missing.
+
+    Example: dbops create-tables myapp.models:Base
+    """
+    from dbops.operations import create_tables as room  # noqa: PLC0415
+
+    where = tables or call.settings.tables
+    if where is None:
+        raise UsageError(
+            "nothing says where the tables are",
+            hint="dbops create-tables package.module:metadata, or set DBOPS_TABLES",
+        )
+    metadata = room.load_metadata(_importable(where))
+    if call.settings.dry_run:
+        return await room.planned_tables(call.connectors, metadata)
+    return await room.create_tables(call.connectors, metadata)
+
+
+@command(*_ALEMBIC, *_LOCKS, waits_for="database")
+async def migrate(
+    call: "Call",
+    revision: Annotated[
+        str, typer.Argument(help="Where to; head by default.")
+    ] = "head",
+) -> "Result":
+    """Apply the pending Alembic revisions, one transaction each, and check them.
+
+    Example: dbops migrate --wait 60s
+    """
+    from dbops.operations.migrate import upgrade  # noqa: PLC0415
+
+    limit_s = call.settings.lock_timeout
+    return await upgrade.migrate(
+        call.connectors,
+        _project(call),
+        revision,
+        lock_limit_s=upgrade.DEFAULT_LOCK_LIMIT_S if limit_s is None else limit_s,
+    )
+
+
+@command(*_ALEMBIC, waits_for="database")
+async def status(call: "Call") -> "Result":
+    """Compare the database's version with the project's revisions.
+
+    Example: dbops status --format json
+    """
+    from dbops.operations.migrate.status import migration_status  # noqa: PLC0415
+
+    return await migration_status(call.connectors, _project(call))
+
+
+@command("wait_for")
+async def wait(call: "Call") -> "Result":
+    """Wait until the server answers, or until the database can be used.
+
+    Example: dbops wait --for database --timeout 60s
+    """
+    from dbops.operations.wait import wait as operate  # noqa: PLC0415
+
+    settings = call.settings
+    return await operate(
+        call.connectors.connector("writer"),
+        settings.wait_for,
+        limit_s=settings.timeout or settings.wait or 60.0,
+        on_failure=lambda failure: call.say(f"waiting: {failure.message}"),
+    )
+
+
+@command(waits_for="database")
+async def ping(
+    call: "Call",
+    *,
+    writer: Annotated[bool, typer.Option("--writer", help="Ping the writer.")] = False,
+    reader: Annotated[bool, typer.Option("--reader", help="Ping the reader.")] = False,
+) -> "Result":
+    """Connect to writer and reader at once; say how fast, and who they are.
+
+    Example: dbops ping --reader --writer --timeout 2s
+    """
+    from dbops.operations.ping import ping as operate  # noqa: PLC0415
+
+    return await operate(_pinged(call, writer=writer, reader=reader))
+
+
+@command("pool_size", "max_overflow", waits_for="database")
+async def pool(call: "Call") -> "Result":
+    """Show the configured pools, what the server allows, who holds connections.
+
+    Example: dbops pool --format json
+    """
+    from dbops.operations.pool import pool as operate  # noqa: PLC0415
+
+    return await operate(call.connectors.connector("writer"), call.settings)
+
+
+@command(*_THRESHOLDS, "require_replica", waits_for="database")
+async def lag(call: "Call") -> "Result":
+    """Say whether the reader is fresh, and if not, why.
+
+    Example: dbops lag --warn 5s --fail 30s
+    """
+    from dbops.operations.lag import lag as operate  # noqa: PLC0415
+
+    settings = call.settings
+    if settings.warn > settings.fail:
+        raise UsageError("--warn must not be longer than --fail")
+    return await operate(
+        call.connectors.connector("writer"),
+        call.connectors.connector("reader"),
+        warn_s=settings.warn,
+        fail_s=settings.fail,
+        require_replica=settings.require_replica,
+    )
+
+
+@command()
+async def config(
+    call: "Call",
+    *,
+    only_set: Annotated[
+        bool, typer.Option("--set", help="Leave the defaults out.")
+    ] = False,
+) -> "Result":
+    """Show every setting, its value masked, and where it came from.
+
+    Example: dbops config --set
+    """
+    from dbops.operations.config import configuration  # noqa: PLC0415
+
+    return configuration(call.settings, only_set=only_set)
+
+
+@command("force", common=LOCAL, uses_local_pair=False)
+async def init(
+    call: "Call",
+    folder: Annotated[Path, typer.Argument(help="The project's folder.")] = Path(),
+) -> "Result":
+    """Give a project its alembic.ini and its migrations folder.
+
+    Example: dbops init
+    """
+    from dbops.operations.init import init as operate  # noqa: PLC0415
+
+    return await operate(folder, force=call.settings.force)
+
+
+@command(common=LOCAL, uses_local_pair=False)
+async def demo(call: "Call") -> "Result":
+    """Start a writer and a standby, create, migrate, ping, pool, lag; stop them.
+
+    Example: dbops demo
+    """
+    from dbops.cli.demo import tell  # noqa: PLC0415 # it imports everything
+
+    return await tell(call)
+
+
+def _pinged(call: "Call", *, writer: bool, reader: bool) -> "dict[Role, Connector]":
+    """Take what was asked for; both by default, where there is a reader."""
+    roles: list[Role] = []
+    if writer or not reader:
+        roles.append("writer")
+    if reader or (not writer and call.settings.has_reader):
+        roles.append("reader")
+    if not writer and not reader and not call.settings.has_reader:
+        call.say("note: no reader is configured: only the writer is asked")
+    return {role: call.connectors.connector(role) for role in roles}
+
+
+async def _database(call: "Call", name: str | None) -> str:
+    """Take the name that was given, or the one that the writer is configured with."""
+    if name is not None:
+        return name
+    endpoint = await call.connectors.connector("writer").endpoint()
+    assert endpoint.database is not None  # a complete endpoint has one  # noqa: S101
+    return endpoint.database
+
+
+def _project(call: "Call") -> "Project":
+    from dbops.operations.migrate.project import Project  # noqa: PLC0415
+
+    settings = call.settings
+    return Project(
+        settings.alembic_config,
+        section=settings.alembic_section,
+        x_arguments=settings.alembic_x,
+    )
+
+
+def _importable(where: str) -> str:
+    """Let modules of the current folder be imported, as `python -m` does."""
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return where
+
+
+def _confirmed(question: str) -> bool:
+    """Ask the person at the terminal; nobody there means no."""
+    if not sys.stdin.isatty():
+        return False
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:
+        raise RefusedError("not confirmed: nothing was done") from None

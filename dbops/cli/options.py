@@ -1,0 +1,100 @@
+"""Every option that a setting stands behind: its flag, its help, its type.
+
+A flag that is not given is None, and the setting is looked for elsewhere; a flag that
+is given is handed to the settings as text and judged there, like any other source.
+"""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+
+class _Option(NamedTuple):
+    """One option: its help, its metavar; a metavar of None makes it a switch."""
+
+    help: str
+    metavar: str | None
+    flags: tuple[str, ...] = ()
+    many: bool = False
+
+
+COMMON = ("target", "env_file", "format", "timeout", "wait", "quiet", "verbose")
+LOCAL = ("env_file", "format", "timeout", "quiet", "verbose")
+
+_OPTIONS = {
+    "target": _Option(
+        "A named target of the project file, or a glob; repeatable.",
+        "NAME",
+        ("--target", "-t"),
+        many=True,
+    ),
+    "env_file": _Option("Read NAME=value lines; repeatable.", "FILE", many=True),
+    "format": _Option("human or json.", "FORMAT"),
+    "timeout": _Option("Give up after this long, such as 5s.", "DURATION"),
+    "wait": _Option("First wait this long for the server, such as 60s.", "DURATION"),
+    "quiet": _Option("Say nothing on stderr but errors.", None, ("--quiet", "-q")),
+    "verbose": _Option("Show the trace of a bug.", None, ("--verbose", "-v")),
+    "maintenance_db": _Option("Where to connect for CREATE DATABASE.", "NAME"),
+    "owner": _Option("The owner of a new database.", "ROLE"),
+    "encoding": _Option("The encoding of a new database.", "NAME"),
+    "locale": _Option("The locale of a new database.", "NAME"),
+    "template": _Option("What to copy; template0 by default.", "NAME"),
+    "extensions": _Option(
+        "Create this extension; repeatable.", "NAME", ("--extension",), many=True
+    ),
+    "yes": _Option("Confirm.", None, ("--yes", "-y")),
+    "force": _Option("Do it although something stands in the way.", None),
+    "dry_run": _Option("Only say what would be done.", None),
+    "tables": _Option("Create these tables instead of migrating.", "MODULE:METADATA"),
+    "alembic_config": _Option("The project's alembic.ini.", "INI", ("--config", "-c")),
+    "alembic_section": _Option("Its section.", "NAME", ("--name", "-n")),
+    "alembic_x": _Option(
+        "For env.py, as Alembic's -x; repeatable.", "KEY=VALUE", ("-x",), many=True
+    ),
+    "lock_timeout": _Option("Wait this long for another migrator.", "DURATION"),
+    "ddl_lock_timeout": _Option("Let DDL wait this long for a table.", "DURATION"),
+    "statement_timeout": _Option("Let the server end a statement.", "DURATION"),
+    "wait_for": _Option("server or database.", "WHAT", ("--for",)),
+    "pool_size": _Option("Connections that a pool keeps.", "N"),
+    "max_overflow": _Option("How many more it opens.", "N"),
+    "warn": _Option("Warn from this lag on.", "DURATION"),
+    "fail": _Option("Fail from this lag on; so long is waited.", "DURATION"),
+    "require_replica": _Option("Fail where the reader is the writer.", None),
+}
+
+
+def parameters(names: Sequence[str]) -> Iterator[inspect.Parameter]:
+    """Return the options as parameters of a command's signature."""
+    for name in names:
+        option = _OPTIONS[name]
+        kind: Any = bool if option.metavar is None else str
+        if name == "env_file":
+            kind = Path
+        if option.many:
+            kind = list[kind]
+        flags = option.flags or ("--" + name.replace("_", "-"),)
+        info = typer.Option(
+            # No --no-yes: what is not said is not said.
+            *flags,
+            help=_with_variable(name, option.help),
+            metavar=option.metavar,
+            show_default=False,
+        )
+        yield inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[kind | None, info],
+        )
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of an option, without importing the settings."""
+    return f"DBOPS_{name.upper()}"
+
+
+def _with_variable(name: str, text: str) -> str:
+    return text if name == "env_file" else f"{text} ({variable(name)})"
