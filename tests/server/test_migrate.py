@@ -10,7 +10,14 @@ from alembic import command
 from alembic.config import Config
 
 from dbops.engine.connect import connect
-from dbops.errors import ConfigError, DbopsError, FailedError, LockedError, RefusedError
+from dbops.errors import (
+    ConfigError,
+    DbopsError,
+    FailedError,
+    LockedError,
+    RefusedError,
+    UnreachableError,
+)
 from dbops.operations.init import init, starter_folder
 from dbops.operations.migrate.project import Project
 from dbops.operations.migrate.status import migration_status
@@ -188,6 +195,35 @@ async def test_a_concurrent_index_is_built_outside_a_transaction(
         """,
     )
     assert (await migrate(served.connectors(), opened(project))).after == ("d4",)
+
+
+async def test_what_failed_outside_of_a_transaction_is_not_called_rolled_back(
+    served: Served, project: Path
+) -> None:
+    write_revision(
+        project,
+        "d4",
+        "c3",
+        """
+        with op.get_context().autocommit_block():
+            op.execute('CREATE TABLE d (n int)')
+        op.execute('SELECT no_such_thing')
+        """,
+    )
+    with pytest.raises(FailedError, match="outside of its transaction stays"):
+        await migrate(served.connectors(), opened(project))
+    assert "d" in await tables(served)
+
+
+async def test_a_connection_that_is_lost_leaves_the_outcome_unknown(
+    served: Served, project: Path
+) -> None:
+    kill = "op.execute('SELECT pg_terminate_backend(pg_backend_pid())')"
+    write_revision(project, "d4", "c3", kill)
+    with pytest.raises(UnreachableError, match="whether it was kept is unknown"):
+        await migrate(served.connectors(), opened(project))
+    found = await migration_status(served.connectors(), opened(project))
+    assert found.current == ("c3",)
 
 
 async def test_a_standby_is_refused(served: Served, project: Path) -> None:

@@ -1,6 +1,7 @@
 """Run a project's env.py on a connection of ours, or let it open its own."""
 
-from contextlib import AsyncExitStack, nullcontext, suppress
+from collections.abc import Generator
+from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
 
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
@@ -11,9 +12,15 @@ from dbops.endpoint import Endpoint
 from dbops.engine.connect import Connectors
 from dbops.engine.database import ddl_connection
 from dbops.engine.faults import translate
-from dbops.errors import ConfigError, DbopsError, FailedError, RefusedError
+from dbops.errors import (
+    ConfigError,
+    DbopsError,
+    FailedError,
+    RefusedError,
+    UnreachableError,
+)
 from dbops.operations.migrate.foreign import lent_url
-from dbops.operations.migrate.lock import NOTICE_DEATH, release_lock, take_lock
+from dbops.operations.migrate.lock import NOTICE_DEATH, take_lock
 from dbops.operations.migrate.project import Project, Run, Steps, Turn
 from dbops.threads import in_daemon_thread
 
@@ -54,7 +61,7 @@ async def run_environment(
                 if project.names_database
                 else lent_url(project, connector, endpoint)
             )
-            with lent, _named(run, endpoint):
+            with lent, _named(project, run, endpoint):
                 await in_daemon_thread(
                     lambda: project.run_env(run, steps, connection=None, mutate=mutate)
                 )
@@ -63,10 +70,9 @@ async def run_environment(
         await _prepare(connection)
         if lock_limit_s is not None:
             waited_s = await take_lock(connection, limit_s=lock_limit_s)
-            stack.push_async_callback(release_lock, connection)
         # Alembic commits only what it has begun itself.
         assert not connection.in_transaction()  # noqa: S101
-        with _named(run, endpoint):
+        with _named(project, run, endpoint):
             await connection.run_sync(
                 lambda lent: project.run_env(run, steps, connection=lent, mutate=mutate)
             )
@@ -81,47 +87,50 @@ async def _prepare(connection: AsyncConnection) -> None:
     await connection.rollback()
 
 
-class _named:  # noqa: N801 # a context manager
-    """Translate what env.py raises, and name the revision that failed."""
-
-    def __init__(self, run: Run, endpoint: Endpoint) -> None:
-        self._run = run
-        self._endpoint = endpoint
-
-    def __enter__(self) -> None:
-        """Nothing to prepare."""
-
-    def __exit__(
-        self, _kind: object, error: BaseException | None, _trace: object
-    ) -> None:
-        """Raise the translation of `error`."""
-        if isinstance(error, DbopsError) or not isinstance(error, Exception):
-            return
-        raise self._fault(error) from error
-
-    def _fault(self, error: Exception) -> DbopsError:
-        if isinstance(error, CommandError):
-            return _from_alembic(error)
-        fault = translate(error, self._endpoint, phase="migrate") or FailedError(
+@contextmanager
+def _named(project: Project, run: Run, endpoint: Endpoint) -> Generator[None]:
+    """Translate what env.py raises inside the block, and name the revision."""
+    try:
+        yield
+    except DbopsError:
+        raise
+    except CommandError as error:
+        raise _from_alembic(error) from error
+    except Exception as error:
+        fault = translate(error, endpoint, phase="migrate") or FailedError(
             f"{type(error).__name__}: {error}", phase="migrate"
         )
-        revision = self._run.failing
-        if revision is None:
-            if isinstance(error, ImportError):
-                return ConfigError(
-                    f"env.py cannot be run: {error}",
-                    hint="install what it imports beside dbops",
-                    phase="migrate",
-                )
-            return fault
-        done = len(self._run.applied)
+        raise _with_revision(fault, error, project, run) from error
+
+
+def _with_revision(
+    fault: DbopsError, error: Exception, project: Project, run: Run
+) -> DbopsError:
+    if run.failing is not None:
+        fate = _fate(fault, project, run.failing)
         return type(fault)(
-            f"revision {revision} failed and was rolled back: {fault.message} "
-            f"({done} of {len(self._run.planned)} pending revisions were applied)",
+            f"revision {run.failing} failed {fate}: {fault.message} "
+            f"({len(run.applied)} of {len(run.planned)} pending revisions are applied)",
             hint=fault.hint or "mend the revision and run dbops migrate again",
             phase="migrate",
             sqlstate=fault.sqlstate,
         )
+    if isinstance(error, ImportError):
+        return ConfigError(
+            f"env.py cannot be run: {error}",
+            hint="install what it imports beside dbops",
+            phase="migrate",
+        )
+    return fault
+
+
+def _fate(fault: DbopsError, project: Project, revision: str) -> str:
+    """Say what is left of a revision that failed, and no more than is known."""
+    if not project.is_transactional(revision):
+        return "half-way, and what it did outside of its transaction stays"
+    if isinstance(fault, UnreachableError):
+        return "and whether it was kept is unknown (see: dbops status)"
+    return "and was rolled back"
 
 
 def _from_alembic(error: CommandError) -> DbopsError:

@@ -24,7 +24,6 @@ KEY = "pg_catalog.hashtextextended('dbops:migrate', 0)"
 NOTICE_DEATH = "client_connection_check_interval=500"
 
 TRY = text(f"SELECT pg_catalog.pg_try_advisory_lock({KEY})")
-RELEASE = text(f"SELECT pg_catalog.pg_advisory_unlock({KEY})")
 HOLDER = text(f"""
     SELECT a.pid, a.application_name, a.client_addr::text AS client_addr, a.state,
            a.state_change::timestamptz(0)::text AS since
@@ -40,6 +39,8 @@ HOLDER = text(f"""
 async def take_lock(connection: AsyncConnection, *, limit_s: float) -> float:
     """Wait for the lock and return how long that took, in seconds.
 
+    It is given back when the connection is closed.
+
     Raises:
         LockedError: If another migrator still has it after `limit_s`; it is named.
     """
@@ -52,14 +53,6 @@ async def take_lock(connection: AsyncConnection, *, limit_s: float) -> float:
         if monotonic() - started >= limit_s:
             raise await _locked(connection, limit_s)
         await asyncio.sleep(random.uniform(0.1, 0.2))  # noqa: S311 # spreads waiters
-
-
-async def release_lock(connection: AsyncConnection) -> None:
-    """Give the lock back; closing the session does too."""
-    if not connection.closed and not connection.invalidated:
-        await connection.rollback()
-        await connection.execute(RELEASE)
-        await connection.commit()
 
 
 async def _locked(connection: AsyncConnection, limit_s: float) -> LockedError:

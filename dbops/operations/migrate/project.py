@@ -141,6 +141,12 @@ class Project:
         """The newest revisions in the project."""
         return tuple(sorted(self.script.get_heads()))
 
+    def is_transactional(self, revision: str) -> bool:
+        """Whether a revision leaves nothing behind when it fails."""
+        script = self.script.get_revision(revision)
+        source = Path(script.path).read_text(encoding="utf-8", errors="replace")
+        return "autocommit" not in source
+
     @property
     def borrows_connection(self) -> bool:
         """Whether env.py uses a connection that it is lent."""
