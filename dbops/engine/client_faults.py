@@ -173,7 +173,7 @@ def _from_driver(error: BaseException, where: str, phase: str) -> DbopsError | N
             )
         if not kind.startswith("asyncpg."):
             continue
-        if phase in CONNECTING and "authentication method" in text:
+        if phase in CONNECTING and "authentication method" in text.lower():
             return RefusedError(
                 f"{where} wants another way to log in: {one_line(text)}",
                 hint="use scram-sha-256 in pg_hba.conf for this user",
@@ -184,4 +184,5 @@ def _from_driver(error: BaseException, where: str, phase: str) -> DbopsError | N
         # The rest of asyncpg's own errors tell of a mistake in the calling code.
         if "connection is closed" in text:
             return _broken(where, None, phase)
-    return None
+    # The driver stumbles over what no server would say while it logs somebody in.
+    return _babble(where, phase) if phase == "auth" else None

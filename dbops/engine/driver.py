@@ -24,10 +24,21 @@ class BoundedConnection(Connection):
 
     __slots__ = ("_ending", "close_limit_s")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 # the driver's own
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        protocol: Any,  # noqa: ANN401 # the driver's own, as all that follows
+        transport: asyncio.Transport,
+        *args: Any,  # noqa: ANN401 # see above
+    ) -> None:
         self.close_limit_s = CLOSE_TIMEOUT_S
         self._ending: asyncio.Task[None] | None = None
+        try:
+            super().__init__(protocol, transport, *args)
+        except Exception:
+            # A server that kept its version to itself: nobody else would hang up.
+            self._aborted = True
+            transport.abort()
+            raise
 
     @override
     async def close(self, *, timeout: float | None = None) -> None:

@@ -12,6 +12,10 @@ from typing_extensions import override
 _KINDS = frozenset({b"R", b"E", b"N", b"v"})
 _HEADER = struct.Struct("!cI")
 _SIZES = range(4, 1 << 16)
+# What asks for a password, or lets in; the other requests go on with an exchange, and
+# asyncpg 0.32 crashes the process over one that has not begun.
+_REQUEST = struct.Struct("!I")
+_REQUESTS = frozenset({0, 2, 3, 5, 6, 7, 9, 10})
 
 
 class StrangerError(ConnectionError):
@@ -21,8 +25,8 @@ class StrangerError(ConnectionError):
 class FirstWords(asyncio.Protocol):
     """Lets the driver hear a peer only once that has begun as a server does.
 
-    The driver waits for a length that it took from somebody else's greeting, and for
-    ever, in a loop that nothing can interrupt, where that length is below 4.
+    The driver takes a length from somebody else's greeting, waits for that much, and
+    where it is below 4 spins for ever in a loop that nothing can interrupt.
 
     Args:
         driver: The driver's protocol, which takes over after the first header.
@@ -46,10 +50,10 @@ class FirstWords(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         assert self._transport is not None  # connection_made comes first  # noqa: S101
         self._heard += data
-        if len(self._heard) < _HEADER.size:
+        verdict = _is_server(self._heard)
+        if verdict is None:
             return
-        kind, size = _HEADER.unpack_from(self._heard)
-        if kind in _KINDS and size in _SIZES:
+        if verdict:
             self._transport.set_protocol(self.driver)
             self.driver.data_received(self._heard)
         else:
@@ -71,3 +75,17 @@ class FirstWords(asyncio.Protocol):
     @override
     def resume_writing(self) -> None:
         self.driver.resume_writing()
+
+
+def _is_server(heard: bytes) -> bool | None:
+    """Tell whether a server has begun so; None while that is too little to tell."""
+    if len(heard) < _HEADER.size:
+        return None
+    kind, size = _HEADER.unpack_from(heard)
+    if kind not in _KINDS or size not in _SIZES:
+        return False
+    if kind != b"R":
+        return True
+    if len(heard) < _HEADER.size + _REQUEST.size:
+        return None
+    return _REQUEST.unpack_from(heard, _HEADER.size)[0] in _REQUESTS

@@ -445,6 +445,12 @@ FAULTS: dict[str, Fault] = {
         REFUSED,
         "auth",
     ),
+    "ends an exchange that has not begun": fault(
+        to_impostor(plain_then(b"R\0\0\0\x08\0\0\0\x0c")), UNREACHABLE, "auth"
+    ),
+    "is ready before it has a version": fault(
+        to_impostor(plain_then(START + b"Z\0\0\0\x05I")), UNREACHABLE, "auth"
+    ),
     "an error without fields": fault(
         to_impostor(plain_then(b"E\0\0\0\x05\0")), UNREACHABLE, "auth"
     ),

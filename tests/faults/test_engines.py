@@ -162,6 +162,26 @@ async def test_a_frozen_network_takes_a_probe_its_whole_budget_and_no_more(
     assert isinstance(ended, UnreachableError)
 
 
+async def test_whoever_bounds_the_whole_still_hears_which_host_was_silent(
+    served: Served,
+) -> None:
+    async with proxy(served.writer) as network:
+        behind = network.before(served.writer)
+        database = database_at(behind, timeout="1s", command_timeout="10s")
+
+        async def probe() -> None:
+            async with (
+                asyncio.timeout(1),
+                database.connectors.connector("writer").session() as connection,
+            ):
+                network.freeze()
+                await connection.execute("SELECT 1")
+
+        ended = await ended_within(1, probe())
+    assert isinstance(ended, UnreachableError)
+    assert str(network.address) in ended.message
+
+
 async def test_a_pool_in_full_use_is_told_as_that(served: Served) -> None:
     async def crowd() -> None:
         async with database_at(
