@@ -3,6 +3,10 @@
 import gc
 import os
 import signal
+from time import monotonic
+
+STARTED_S = monotonic()
+"""When the process began with us; `--timeout` counts from here."""
 
 
 def main() -> None:

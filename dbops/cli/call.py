@@ -45,5 +45,7 @@ class Command(NamedTuple):
     env_files: Sequence[Path] = ()
     waits_for: "WaitFor | None" = None
     """What `--wait` waits for before the operation."""
+    startup_s: float = 0.0
+    """What starting up has cost of the time that the command may take."""
     uses_local_pair: bool = True
     """Whether a running local pair stands in for missing settings."""

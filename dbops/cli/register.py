@@ -5,10 +5,12 @@ Nothing here imports what runs a command, so that `--help` shows itself at once.
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
+from dbops.cli import STARTED_S
 from dbops.cli.lazy import Commands, application_of
 from dbops.cli.options import COMMON, parameters
 
@@ -65,6 +67,7 @@ def command(
                     values,
                     env_files,
                     waits_for,
+                    monotonic() - STARTED_S,
                     uses_local_pair,
                 )
             )

@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import contextlib
 import gc
+import logging
 import os
 import signal
 import sys
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 DEFAULT_TARGET = "default"
 
+_LEAST_TIMEOUT_S = 0.1
+
 
 class _Ended(NamedTuple):
     """How a command ended on one target."""
@@ -47,6 +50,10 @@ def run(command: Command) -> NoReturn:
     # What was imported lives as long as the process: no need to look at it again.
     gc.freeze()
     gc.enable()
+    # Without a handler Python shows their warnings and traces on stderr; whatever
+    # matters in them is an error of ours too.
+    for name in ("sqlalchemy", "asyncio"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
     try:
         code = _run(command)
         sys.stdout.flush()
@@ -92,7 +99,7 @@ async def _on_target(
     command: Command, target: str, settings: Settings | None, *, as_json: bool
 ) -> _Ended:
     try:
-        settings = settings or _settings(command, target)
+        settings = _with_time_left(settings or _settings(command, target), command)
         for notice in () if settings.quiet else settings.notices:
             write_notice(f"note: {notice}")
         result = await _bounded(command, settings, as_json=as_json)
@@ -103,6 +110,18 @@ async def _on_target(
     if isinstance(result, int):
         return _Ended(target, result)
     return _Ended(target, exit_codes.EXIT_CODES[result.outcome], result, result.problem)
+
+
+def _with_time_left(settings: Settings, command: Command) -> Settings:
+    """Take what starting up has cost off the overall time-out.
+
+    So that whoever connects gives up, and says which host was silent, before all of
+    the time is over.
+    """
+    if settings.timeout is None:
+        return settings
+    left_s = settings.timeout - command.startup_s
+    return settings.with_timeout(max(left_s, _LEAST_TIMEOUT_S))
 
 
 async def _bounded(

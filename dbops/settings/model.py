@@ -147,6 +147,10 @@ class Settings(BaseSettings):
         """Return the same settings under another application_name."""
         return self.model_copy(update={"application_name": application_name})
 
+    def with_timeout(self, timeout_s: float) -> "Settings":
+        """Return the same settings with another overall time-out, in seconds."""
+        return self.model_copy(update={"timeout": timeout_s})
+
     @property
     def aws(self) -> Aws:
         """How to reach AWS."""

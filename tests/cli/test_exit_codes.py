@@ -415,3 +415,14 @@ def test_two_targets_are_one_document_and_partial_when_one_fails(
     assert [t["exit_code"] for t in ran.json["targets"]] == [0, 5]
     one = dbops("ping", "-t", "good", "--format", "json", env=env)
     assert (one.code, one.json["target"]) == (0, "good")
+
+
+@pytest.mark.parametrize("command", ["ping", "lag", "pool"])
+def test_a_silent_server_is_named_before_the_overall_timeout(
+    dbops: RunDbops, deaf_server: str, command: str
+) -> None:
+    env = {"DATABASE_URL": deaf_server, "DATABASE_READER_URL": deaf_server}
+    ran = dbops(command, "--timeout", "3s", "--format", "json", env=env)
+    assert ran.code == 5
+    assert "127.0.0.1" in ran.json["error"]["message"]
+    assert ran.json["error"]["phase"] == "tls"
