@@ -6,6 +6,7 @@ from typing import Any
 from dbops.cli.call import Call
 from dbops.engine.connect import Connector, Connectors
 from dbops.errors import FailedError
+from dbops.local.replay import delay_apply
 from dbops.local.state import Pair
 from dbops.local.throwaway import throwaway
 from dbops.operations.create_db import create_db
@@ -107,10 +108,7 @@ async def _told_on(settings: Settings, told: Tell) -> None:
 async def _fallen_behind(writer: Connector, reader: Connector) -> Lag:
     """Delay the standby, commit once on the writer, and look."""
     async with reader.session() as standby:
-        await standby.execute(
-            f"ALTER SYSTEM SET recovery_min_apply_delay = '{DELAY_S:g}s'"
-        )
-        await standby.execute("SELECT pg_catalog.pg_reload_conf()")
+        await delay_apply(standby, DELAY_S)
     async with writer.session() as primary:
         await primary.execute(LATE_ROW)
     return await lag(writer, reader, warn_s=WARN_S, fail_s=FAIL_S)

@@ -48,16 +48,25 @@ async def lag(
     delay_s = seconds or 0.0
     if not 0 <= delay_s <= _LONGEST_LAG_S:
         raise UsageError(f"a standby cannot lag by {delay_s:g} s", hint="use 0s to 24d")
-    delay_ms = str(round(delay_s * 1000))
     async with _standby(name, cache_dir) as standby:
-        await standby.execute(
-            f"ALTER SYSTEM SET recovery_min_apply_delay = '{delay_ms}ms'"
-            if delay_s
-            else "ALTER SYSTEM RESET recovery_min_apply_delay"
-        )
-        await standby.execute("SELECT pg_catalog.pg_reload_conf()")
-        await _until(standby, _HAS_LAG, delay_ms)
+        await delay_apply(standby, delay_s)
     return await status(name=name, cache_dir=cache_dir)
+
+
+async def delay_apply(standby: "Connection", delay_s: float) -> None:
+    """Let a standby apply each commit `delay_s` seconds late; 0 ends that.
+
+    Raises:
+        FailedError: If the standby does not take the setting over in time.
+    """
+    delay_ms = str(round(delay_s * 1000))
+    await standby.execute(
+        f"ALTER SYSTEM SET recovery_min_apply_delay = '{delay_ms}ms'"
+        if delay_s
+        else "ALTER SYSTEM RESET recovery_min_apply_delay"
+    )
+    await standby.execute("SELECT pg_catalog.pg_reload_conf()")
+    await _until(standby, _HAS_LAG, delay_ms)
 
 
 async def pause(*, name: str = "default", cache_dir: Path | None = None) -> LocalPair:
