@@ -1,6 +1,7 @@
 """Every command: healthy, unhealthy, unreachable, refused; code, stdout, stderr."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -426,3 +427,36 @@ def test_a_silent_server_is_named_before_the_overall_timeout(
     assert ran.code == 5
     assert "127.0.0.1" in ran.json["error"]["message"]
     assert ran.json["error"]["phase"] == "tls"
+
+
+def test_a_file_that_env_py_left_open_is_written(
+    dbops: RunDbops, served: Served, tmp_path: Path
+) -> None:
+    dbops("init")
+    env_py = tmp_path / "migrations" / "env.py"
+    env_py.write_text(
+        "left = open('left', 'w')\nleft.write('x')\n" + env_py.read_text()
+    )
+    assert dbops("migrate", env=served.environment).code == 0
+    assert (tmp_path / "left").read_text() == "x"
+
+
+@pytest.mark.parametrize("command", ["config", "status"])
+def test_a_reader_that_goes_away_is_no_error_of_ours(
+    served: Served, tmp_path: Path, cache_dir: Path, command: str
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    options = () if command == "config" else ("-c", STARTER)
+    process = subprocess.run(
+        [sys.executable, "-m", "dbops", command, *options, "--format", "json"],
+        env={**clean_environment(cache_dir), **served.environment},
+        cwd=tmp_path,
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    assert process.returncode == 128 + signal.SIGPIPE
+    assert process.stderr == ""
