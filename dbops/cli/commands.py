@@ -37,7 +37,7 @@ Tables = Annotated[
 
 
 @command(*_CREATE, *_ALEMBIC, *_LOCKS, *_THRESHOLDS, "tables", waits_for="server")
-async def setup(call: "Call", name: Name = None) -> "Result":
+async def setup(call: "Call") -> "Result":
     """Wait, create the database, migrate it, ping both servers, check the lag.
 
     Example: dbops setup --wait 60s
@@ -47,7 +47,7 @@ async def setup(call: "Call", name: Name = None) -> "Result":
 
     tables = call.settings.tables
     schema = load_metadata(_importable(tables)) if tables else _project(call)
-    return await operate(call.connectors, await _database(call, name), schema)
+    return await operate(call.connectors, await _database(call, None), schema)
 
 
 @command(*_CREATE, waits_for="server")

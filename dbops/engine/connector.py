@@ -117,6 +117,18 @@ class Connector:
         """
         return await self._credentials.endpoint()
 
+    async def login(self) -> Endpoint:
+        """Return the endpoint with a password for one connection of another driver.
+
+        Raises:
+            ConfigError: If settings or secrets are wrong.
+            UnreachableError: If AWS gives no answer in time.
+        """
+        endpoint = await self._credentials.endpoint()
+        address = endpoint.addresses[0]
+        password = await self._credentials.password(endpoint, address)
+        return replace(endpoint, password=password)
+
     async def _first_that_fits(self, endpoint: Endpoint) -> Dialled:
         """Try the hosts one after another, each with its own time-out."""
         failures: list[DbopsError] = []

@@ -1,7 +1,13 @@
 """Run a project's env.py on a connection of ours, or let it open its own."""
 
 from collections.abc import Generator
-from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
@@ -50,33 +56,40 @@ async def run_environment(
     Raises:
         DbopsError: Whatever goes wrong, translated; a revision that fails is named.
     """
-    connector = connectors.connector("migration", is_ddl=mutate)
-    endpoint = await connector.endpoint()
     waited_s: float | None = None
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(Turn())
         if not project.borrows_connection:
-            lent = (
-                nullcontext()
-                if project.names_database
-                else lent_url(project, connector, endpoint)
-            )
-            with lent, _named(project, run, endpoint):
-                await in_daemon_thread(
-                    lambda: project.run_env(run, steps, connection=None, mutate=mutate)
-                )
+            await _run_on_its_own(connectors, project, run, steps, mutate=mutate)
             return None
+        connector = connectors.connector("migration", is_ddl=mutate)
         connection = await stack.enter_async_context(ddl_connection(connector))
         await _prepare(connection)
         if lock_limit_s is not None:
             waited_s = await take_lock(connection, limit_s=lock_limit_s)
         # Alembic commits only what it has begun itself.
         assert not connection.in_transaction()  # noqa: S101
-        with _named(project, run, endpoint):
+        with _named(project, run, await connector.endpoint()):
             await connection.run_sync(
                 lambda lent: project.run_env(run, steps, connection=lent, mutate=mutate)
             )
     return waited_s
+
+
+async def _run_on_its_own(
+    connectors: Connectors, project: Project, run: Run, steps: Steps, *, mutate: bool
+) -> None:
+    """Let env.py open its own connection: to its ini's database, or else to ours."""
+    lent: AbstractContextManager[None] = nullcontext()
+    endpoint = project.endpoint
+    if endpoint is None:
+        connector = connectors.connector("migration", is_ddl=mutate)
+        endpoint = await connector.login()
+        lent = lent_url(project, connector, endpoint)
+    with lent, _named(project, run, endpoint):
+        await in_daemon_thread(
+            lambda: project.run_env(run, steps, connection=None, mutate=mutate)
+        )
 
 
 async def _prepare(connection: AsyncConnection) -> None:

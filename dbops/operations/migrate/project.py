@@ -19,6 +19,7 @@ from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
+from dbops.endpoint import Address, Endpoint, parse_url
 from dbops.errors import ConfigError
 from dbops.results import Model
 
@@ -133,8 +134,8 @@ class Project:
             ) from None
         self._env = Path(self.script.env_py_location)
         url = self.config.get_main_option("sqlalchemy.url") or _PLACEHOLDER
-        self.names_database = not url.startswith(_PLACEHOLDER)
-        """Whether the configuration itself holds the URL of a database."""
+        self.endpoint = None if url.startswith(_PLACEHOLDER) else _endpoint(url)
+        """The database that the configuration itself names; None when it names none."""
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -202,6 +203,14 @@ class Turn:
     async def __aexit__(self, *_: object) -> None:
         """Let the next one run."""
         _ONE_AT_A_TIME.release()
+
+
+def _endpoint(url: str) -> Endpoint:
+    """Read the project's own URL, as far as it is one of ours: for messages alone."""
+    try:
+        return parse_url(url)
+    except ConfigError:
+        return Endpoint(addresses=(Address("the project's own database"),))
 
 
 def _config_path(given: str | None) -> Path:
