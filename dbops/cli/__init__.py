@@ -3,10 +3,8 @@
 import gc
 import os
 import signal
-from time import monotonic
 
-STARTED_S = monotonic()
-"""When the process began with us; `--timeout` counts from here."""
+from dbops.cli import started  # noqa: F401 # before everything that takes its time
 
 
 def main() -> None:

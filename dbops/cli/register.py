@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from dbops.cli import STARTED_S
 from dbops.cli.lazy import Commands, application_of
 from dbops.cli.options import COMMON, parameters
+from dbops.cli.started import STARTED_S
 
 if TYPE_CHECKING:
     from dbops.cli.call import Call
