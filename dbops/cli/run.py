@@ -130,8 +130,8 @@ def _with_time_left(settings: Settings, command: Command) -> Settings:
     """
     if settings.timeout is None:
         return settings
-    left_s = settings.timeout - command.startup_s
-    return settings.with_timeout(max(left_s, _LEAST_TIMEOUT_S))
+    least_s = min(settings.timeout, _LEAST_TIMEOUT_S)
+    return settings.with_timeout(max(settings.timeout - command.startup_s, least_s))
 
 
 async def _bounded(
