@@ -1,6 +1,7 @@
 """migrate and status, on this repository's project and on ordinary ones."""
 
 import asyncio
+import json
 import sys
 import textwrap
 from pathlib import Path
@@ -160,7 +161,7 @@ async def test_several_heads_need_a_target(served: Served, project: Path) -> Non
     assert found.after == ("c3", "x9")
 
 
-async def test_six_at_once_apply_each_revision_once(
+async def test_six_at_once_in_one_process_take_turns(
     served: Served, project: Path
 ) -> None:
     results = await asyncio.gather(
@@ -368,3 +369,26 @@ async def test_a_killed_migrator_leaves_no_statement_behind(
         while await watcher.fetchval(sleeping):
             await asyncio.sleep(0.02)
     await watcher.close()
+
+
+async def test_six_processes_at_once_apply_each_revision_once(
+    served: Served, project: Path, cache_dir: Path
+) -> None:
+    # Slow, so that they meet; processes, because one process takes turns by itself.
+    slow = "op.execute('SELECT pg_sleep(0.3)'); op.execute('CREATE TABLE d (n int)')"
+    write_revision(project, "d4", "c3", slow)
+    processes = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "dbops", "migrate", "--format", "json"),
+            env={**clean_environment(cache_dir), **served.environment},
+            cwd=project,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        for _ in range(6)
+    ]
+    outputs = await asyncio.gather(*(process.communicate() for process in processes))
+    results = [json.loads(out)["result"] for out, _ in outputs]
+    assert [process.returncode for process in processes] == [0] * 6
+    assert sorted(len(result["applied"]) for result in results) == [0, 0, 0, 0, 0, 4]
+    assert {tuple(result["after"]) for result in results} == {("d4",)}
