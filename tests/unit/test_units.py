@@ -1,4 +1,4 @@
-"""Durations and sizes always carry a unit."""
+"""Durations always carry a unit."""
 
 import math
 import random
@@ -6,7 +6,7 @@ import random
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from dbops.units import Seconds, Size, duration_text, seconds, size_bytes
+from dbops.units import Seconds, duration_text, seconds
 
 
 @pytest.mark.parametrize(
@@ -34,26 +34,6 @@ def test_what_is_no_duration_is_refused(text: object) -> None:
         seconds(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("0B", 0),
-        ("1kB", 1024),
-        ("16MB", 16 << 20),
-        ("1.5GB", 3 << 29),
-        ("1 TB", 1 << 40),
-    ],
-)
-def test_a_size_is_read_in_bytes(text: str, value: int) -> None:
-    assert size_bytes(text) == value
-
-
-@pytest.mark.parametrize("text", ["", "16", "16mb", "16 MiB", "-1kB", "9" * 400 + "B"])
-def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="unit"):
-        size_bytes(text)
-
-
 def test_a_duration_is_written_as_an_option_takes_it() -> None:
     assert duration_text(5) == "5s"
     assert duration_text(0) == "0s"
@@ -79,12 +59,3 @@ def test_the_library_may_give_a_number_of_seconds() -> None:
 def test_a_number_that_is_no_duration_is_refused(value: object) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(Seconds).validate_python(value)
-
-
-def test_the_library_may_give_a_number_of_bytes() -> None:
-    adapter = TypeAdapter(Size)
-
-    assert adapter.validate_python(5) == 5
-    assert adapter.validate_python("5kB") == 5120
-    with pytest.raises(ValidationError):
-        adapter.validate_python("5")
