@@ -10,7 +10,8 @@ from dbops.results import Result
 from dbops.settings import Settings
 
 if TYPE_CHECKING:
-    from dbops.operations.wait import WaitFor
+    from dbops.operations.migrate.project import Project
+    from dbops.settings.model import WaitFor
 
 
 @dataclass(slots=True)
@@ -30,6 +31,22 @@ class Call:
         if not self._connectors:
             self._connectors.append(Connectors(self.settings))
         return self._connectors[0]
+
+    @property
+    def project(self) -> "Project":
+        """The Alembic project that the settings name.
+
+        Raises:
+            ConfigError: If there is none.
+        """
+        from dbops.operations.migrate.project import Project  # noqa: PLC0415 # not for a probe
+
+        settings = self.settings
+        return Project(
+            settings.alembic_config,
+            section=settings.alembic_section,
+            x_arguments=settings.alembic_x,
+        )
 
 
 Operation = Callable[[Call], Awaitable[Result | int]]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dbops.cli.options import LOCAL
+from dbops.cli.options import ALEMBIC, DDL, LOCAL
 from dbops.cli.register import command
 from dbops.errors import RefusedError, UsageError
 
@@ -18,12 +18,9 @@ if TYPE_CHECKING:
     from dbops.cli.call import Call
     from dbops.endpoint import Role
     from dbops.engine.connect import Connector
-    from dbops.operations.migrate.project import Project
     from dbops.results import Result
 
 _CREATE = ("owner", "encoding", "locale", "template", "extensions", "maintenance_db")
-_ALEMBIC = ("alembic_config", "alembic_section", "alembic_x")
-_LOCKS = ("lock_timeout", "ddl_lock_timeout", "statement_timeout")
 _THRESHOLDS = ("warn", "fail")
 
 Name = Annotated[
@@ -36,7 +33,7 @@ Tables = Annotated[
 ]
 
 
-@command(*_CREATE, *_ALEMBIC, *_LOCKS, *_THRESHOLDS, "tables", waits_for="server")
+@command(*_CREATE, *ALEMBIC, *DDL, *_THRESHOLDS, "tables", waits_for="server")
 async def setup(call: "Call") -> "Result":
     """Wait, create the database, migrate it, ping both servers, check the lag.
 
@@ -46,7 +43,7 @@ async def setup(call: "Call") -> "Result":
     from dbops.operations.setup import setup as operate  # noqa: PLC0415
 
     tables = call.settings.tables
-    schema = load_metadata(_importable(tables)) if tables else _project(call)
+    schema = load_metadata(_importable(tables)) if tables else call.project
     return await operate(call.connectors, await _database(call, None), schema)
 
 
@@ -104,39 +101,6 @@ async def create_tables(call: "Call", tables: Tables = None) -> "Result":
     if call.settings.dry_run:
         return await room.planned_tables(call.connectors, metadata)
     return await room.create_tables(call.connectors, metadata)
-
-
-@command(*_ALEMBIC, *_LOCKS, waits_for="database")
-async def migrate(
-    call: "Call",
-    revision: Annotated[
-        str, typer.Argument(help="Where to; head by default.")
-    ] = "head",
-) -> "Result":
-    """Apply the pending Alembic revisions, one transaction each, and check them.
-
-    Example: dbops migrate --wait 60s
-    """
-    from dbops.operations.migrate import upgrade  # noqa: PLC0415
-
-    limit_s = call.settings.lock_timeout
-    return await upgrade.migrate(
-        call.connectors,
-        _project(call),
-        revision,
-        lock_limit_s=upgrade.DEFAULT_LOCK_LIMIT_S if limit_s is None else limit_s,
-    )
-
-
-@command(*_ALEMBIC, waits_for="database")
-async def status(call: "Call") -> "Result":
-    """Compare the database's version with the project's revisions.
-
-    Example: dbops status --format json
-    """
-    from dbops.operations.migrate.status import migration_status  # noqa: PLC0415
-
-    return await migration_status(call.connectors, _project(call))
 
 
 @command("wait_for")
@@ -220,20 +184,6 @@ async def config(
     return configuration(call.settings, only_set=only_set)
 
 
-@command("force", common=LOCAL, uses_local_pair=False)
-async def init(
-    call: "Call",
-    folder: Annotated[Path, typer.Argument(help="The project's folder.")] = Path(),
-) -> "Result":
-    """Give a project its alembic.ini and its migrations folder.
-
-    Example: dbops init
-    """
-    from dbops.operations.init import init as operate  # noqa: PLC0415
-
-    return await operate(folder, force=call.settings.force)
-
-
 @command(common=LOCAL, uses_local_pair=False)
 async def demo(call: "Call") -> "Result":
     """Start a writer and a standby, create, migrate, ping, pool, lag; stop them.
@@ -264,17 +214,6 @@ async def _database(call: "Call", name: str | None) -> str:
     endpoint = await call.connectors.connector("writer").endpoint()
     assert endpoint.database is not None  # a complete endpoint has one  # noqa: S101
     return endpoint.database
-
-
-def _project(call: "Call") -> "Project":
-    from dbops.operations.migrate.project import Project  # noqa: PLC0415
-
-    settings = call.settings
-    return Project(
-        settings.alembic_config,
-        section=settings.alembic_section,
-        x_arguments=settings.alembic_x,
-    )
 
 
 def _importable(where: str) -> str:

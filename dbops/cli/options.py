@@ -23,6 +23,9 @@ class _Option(NamedTuple):
 
 COMMON = ("target", "env_file", "format", "timeout", "wait", "quiet", "verbose")
 LOCAL = ("env_file", "format", "timeout", "quiet", "verbose")
+ALEMBIC = ("alembic_config", "alembic_section", "alembic_x")
+DDL = ("lock_timeout", "ddl_lock_timeout", "ddl_retries", "statement_timeout")
+FLEET = ("targets_sql", "jobs", "canary", "resume")
 
 _OPTIONS = {
     "target": _Option(
@@ -32,7 +35,7 @@ _OPTIONS = {
         many=True,
     ),
     "env_file": _Option("Read NAME=value lines; repeatable.", "FILE", many=True),
-    "format": _Option("human or json.", "FORMAT"),
+    "format": _Option("human, json or github.", "FORMAT"),
     "timeout": _Option("Give up after this long, such as 5s.", "DURATION"),
     "wait": _Option("First wait this long for the server, such as 60s.", "DURATION"),
     "quiet": _Option("Say nothing on stderr but errors.", None, ("--quiet", "-q")),
@@ -56,8 +59,21 @@ _OPTIONS = {
     ),
     "lock_timeout": _Option("Wait this long for another migrator.", "DURATION"),
     "ddl_lock_timeout": _Option("Let DDL wait this long for a table.", "DURATION"),
+    "ddl_retries": _Option("Try a revision again this often when it waits.", "N"),
+    "wait_replica": _Option("Then wait so long for the reader to follow.", "DURATION"),
+    "sql": _Option("Only print the SQL.", None),
+    "rehearse": _Option("Only apply them to a throw-away copy, and report.", None),
+    "journal": _Option("Keep a journal in the database (schema pgdbops).", None),
+    "targets_sql": _Option("A query whose rows are the targets.", "SQL"),
+    "jobs": _Option("How many targets at once.", "N"),
+    "canary": _Option("Do this many targets first; stop if one fails.", "N"),
+    "resume": _Option("Leave out the targets that this report calls done.", "FILE"),
+    "fail_on": _Option("Fail from this severity on: warn or fail.", "SEVERITY"),
+    "baseline": _Option("Accepted differences.", "FILE"),
     "statement_timeout": _Option("Let the server end a statement.", "DURATION"),
-    "wait_for": _Option("server or database.", "WHAT", ("--for",)),
+    "wait_for": _Option(
+        "server, database, writable, migrations or replica.", "WHAT", ("--for",)
+    ),
     "pool_size": _Option("Connections that a pool keeps.", "N"),
     "max_overflow": _Option("How many more it opens.", "N"),
     "warn": _Option("Warn from this lag on.", "DURATION"),

@@ -29,7 +29,7 @@ from dbops.results import Problem, Result
 from dbops.settings import Settings, load_settings, target_names, wanted_format
 
 if TYPE_CHECKING:
-    from dbops.operations.wait import WaitFor
+    from dbops.settings.model import WaitFor
 
 DEFAULT_TARGET = "default"
 

@@ -4,16 +4,14 @@ import asyncio
 import random
 from collections.abc import Callable
 from time import monotonic
-from typing import Literal
 
 from dbops.engine.connect import Connector
 from dbops.errors import DbopsError, RefusedError, UnreachableError
 from dbops.results import Result
+from dbops.settings.model import WaitFor
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
-
-WaitFor = Literal["server", "database"]
 
 
 class Waited(Result):

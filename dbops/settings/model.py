@@ -18,7 +18,9 @@ from dbops.settings.access import Access, Aws, access_to, secret_of
 from dbops.settings.forms import Words, named_by
 from dbops.units import Seconds
 
-Format = Literal["human", "json"]
+Format = Literal["human", "json", "github"]
+Severity = Literal["warn", "fail"]
+WaitFor = Literal["server", "database", "writable", "migrations", "replica"]
 
 
 class Settings(BaseSettings):
@@ -71,7 +73,8 @@ class Settings(BaseSettings):
     command_timeout: Seconds = 10.0
     statement_timeout: Seconds | None = None
     lock_timeout: Seconds | None = None
-    ddl_lock_timeout: Seconds | None = None
+    ddl_lock_timeout: Seconds = 2.0
+    ddl_retries: int = Field(default=20, ge=0)
     pool_size: int = Field(
         default=5,
         ge=0,
@@ -93,12 +96,22 @@ class Settings(BaseSettings):
     format: Format = "human"
     timeout: Seconds | None = None
     wait: Seconds | None = None
-    wait_for: Literal["server", "database"] = "server"
+    wait_for: WaitFor = "server"
+    wait_replica: Seconds | None = None
     quiet: bool = False
     verbose: bool = False
     yes: bool = False
     force: bool = False
     dry_run: bool = False
+    sql: bool = False
+    rehearse: bool = False
+    journal: bool = False
+    targets_sql: str | None = None
+    jobs: int | None = Field(default=None, ge=1)
+    canary: int = Field(default=0, ge=0)
+    resume: Path | None = None
+    fail_on: Severity = "fail"
+    baseline: Path | None = None
     warn: Seconds = 5.0
     fail: Seconds = 30.0
     require_replica: bool = False
@@ -113,6 +126,7 @@ class Settings(BaseSettings):
     alembic_config: str | None = None
     alembic_section: str = "alembic"
     alembic_x: Words = ()
+    tenant_schema: str | None = None
 
     pg_bin: Path | None = None
     cache_dir: Path | None = None

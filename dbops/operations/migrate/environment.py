@@ -1,6 +1,6 @@
 """Run a project's env.py on a connection of ours, or let it open its own."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import (
     AbstractContextManager,
     AsyncExitStack,
@@ -9,6 +9,7 @@ from contextlib import (
     suppress,
 )
 
+from alembic.runtime.migration import MigrationContext
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
@@ -74,6 +75,30 @@ async def run_environment(
                 lambda lent: project.run_env(run, steps, connection=lent, mutate=mutate)
             )
     return waited_s
+
+
+async def look(
+    connectors: Connectors,
+    project: Project,
+    question: Callable[[tuple[str, ...], MigrationContext], None],
+) -> None:
+    """Ask something of the database, over a fresh connection and as env.py says.
+
+    Args:
+        connectors: How to reach the database (role `migration`).
+        project: Whose env.py.
+        question: Called with the database's revisions and Alembic's context, whose
+            `connection` it may read with; once for each database of env.py.
+
+    Raises:
+        DbopsError: As `run_environment`.
+    """
+
+    def only_look(revisions: Sequence[str], context: MigrationContext) -> list[object]:
+        question(tuple(sorted(revisions)), context)
+        return []
+
+    await run_environment(connectors, project, Run(), only_look, mutate=False)
 
 
 async def _run_on_its_own(

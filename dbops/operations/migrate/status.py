@@ -1,6 +1,5 @@
 """Where does the database stand against the project's revisions?"""
 
-from collections.abc import Sequence
 from typing import Literal
 
 from alembic.util import CommandError
@@ -8,8 +7,8 @@ from typing_extensions import override
 
 from dbops.engine.connect import Connectors
 from dbops.errors import ConfigError, Outcome
-from dbops.operations.migrate.environment import run_environment
-from dbops.operations.migrate.project import Project, Run
+from dbops.operations.migrate.environment import look
+from dbops.operations.migrate.project import Project
 from dbops.results import Model, Result, Status
 
 State = Literal["at_head", "behind", "ahead", "diverged", "empty"]
@@ -79,12 +78,7 @@ async def current_revisions(
         DbopsError: As `Connector.__call__`.
     """
     seen: list[str] = []
-
-    def only_look(revisions: Sequence[str], _context: object) -> list[object]:
-        seen.extend(revisions)
-        return []
-
-    await run_environment(connectors, project, Run(), only_look, mutate=False)
+    await look(connectors, project, lambda revisions, _: seen.extend(revisions))
     return tuple(sorted(seen))
 
 

@@ -1,0 +1,1 @@
+"""Is the schema what the code expects?"""

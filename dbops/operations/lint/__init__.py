@@ -1,0 +1,1 @@
+"""What would a revision lock, rewrite or break?"""

@@ -1,0 +1,1 @@
+"""Has the reader replayed what the writer wrote?"""
