@@ -7,8 +7,9 @@ from dbops.engine.connect import Connectors
 from dbops.operations.create_db import CreatedDatabase, create_db
 from dbops.operations.create_tables import CreatedTables, create_tables
 from dbops.operations.lag import Lag, lag
+from dbops.operations.migrate.migrated import Migrated
 from dbops.operations.migrate.project import Project
-from dbops.operations.migrate.upgrade import Migrated, migrate
+from dbops.operations.migrate.upgrade import migrate
 from dbops.operations.ping import Ping, ping
 from dbops.operations.wait import wait
 from dbops.results import Problem, Result, worst

@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 
 from dbops.endpoint import Address, Endpoint, parse_url
 from dbops.errors import ConfigError
-from dbops.results import Model
+from dbops.operations.migrate.migrated import AppliedRevision
 
 # Alembic installs the environment that runs as module globals, so that two at once
 # would send one's DDL to the other's database.
@@ -31,17 +31,6 @@ _ONE_AT_A_TIME = threading.Lock()
 _PLACEHOLDER = "driver://"
 
 Steps = Callable[[Any, MigrationContext], Any]
-
-
-class AppliedRevision(Model):
-    """One revision that was applied."""
-
-    revision: str
-    """Its identifier."""
-    message: str
-    """The first line of its docstring."""
-    duration_ms: float
-    """How long its statements took, in milliseconds."""
 
 
 class PlannedRevision(NamedTuple):

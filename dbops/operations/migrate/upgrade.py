@@ -6,27 +6,11 @@ from typing import Any
 from dbops.engine.connect import Connectors
 from dbops.errors import FailedError
 from dbops.operations.migrate.environment import run_environment
-from dbops.operations.migrate.project import AppliedRevision, Project, Run
+from dbops.operations.migrate.migrated import Migrated
+from dbops.operations.migrate.project import Project, Run
 from dbops.operations.migrate.status import current_revisions
-from dbops.results import Result
 
 DEFAULT_LOCK_LIMIT_S = 60.0
-
-
-class Migrated(Result):
-    """What was applied, with the version read again afterwards."""
-
-    before: tuple[str, ...]
-    """The database's revisions before; empty for a new one."""
-    after: tuple[str, ...]
-    """Its revisions now, read over a fresh connection."""
-    applied: tuple[AppliedRevision, ...]
-    """What was applied, in order; empty when nothing was pending."""
-    lock_wait_ms: float | None
-    """How long other migrators were waited for; null when env.py opens its own
-    connection, on which no lock is taken."""
-    retries: int = 0
-    """How often a revision was tried again."""
 
 
 async def migrate(
