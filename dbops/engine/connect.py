@@ -69,6 +69,11 @@ class Connectors:
             options = replace(options, keeps_statements=True)
         return Connector(Credentials(access, self._secrets), options)
 
+    def connector_to(self, endpoint: Endpoint, *, role: Role = "writer") -> Connector:
+        """Return how to connect to a complete endpoint, with the same time-outs."""
+        credentials = Credentials.known(endpoint, role)
+        return Connector(credentials, self._options(is_ddl=False))
+
     def _options(self, *, is_ddl: bool) -> ConnectOptions:
         settings = self.settings
         timeouts = {

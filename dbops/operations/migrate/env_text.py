@@ -1,0 +1,226 @@
+"""Which database does an env.py lead to? Read without running it.
+
+What it imports is the project's own code, which could do anything, and is taken to do
+nothing to Alembic.
+"""
+
+import ast
+import warnings
+from collections.abc import Iterator, Sequence
+from enum import Enum, auto
+
+from dbops.operations.migrate.env_shapes import FUNCTIONS, HARMLESS, is_known, is_plain
+from dbops.operations.migrate.unsure import UnsureError
+
+
+class Leads(Enum):
+    """Whose connection the revisions run on."""
+
+    TO_THE_LENT = auto()
+    """The one that dbops lends."""
+    TO_THE_CONFIGURED = auto()
+    """What `sqlalchemy.url` names, or dbops' settings where it names nothing."""
+    TO_DATABASE_URL = auto()
+    """What the environment's variable DATABASE_URL names."""
+
+
+# What a name has to be, where env.py has it.
+_MEANINGS = {
+    "context": ("alembic.context",),
+    "pool": ("sqlalchemy.pool",),
+    "engine_from_config": (
+        "sqlalchemy.engine_from_config",
+        "sqlalchemy.engine.engine_from_config",
+    ),
+    "async_engine_from_config": ("sqlalchemy.ext.asyncio.async_engine_from_config",),
+    "AsyncEngine": ("sqlalchemy.ext.asyncio.AsyncEngine",),
+    "fileConfig": ("logging.config.fileConfig",),
+    "asyncio": ("asyncio",),
+    "os": ("os", "os.path"),
+    "sys": ("sys",),
+    "logging": ("logging", "logging.config"),
+    "Path": ("pathlib.Path",),
+    "run_migrations": ("dbops.integrations.alembic.run_migrations",),
+    "config": (),
+    **dict.fromkeys(FUNCTIONS, ()),
+}
+_CONFIG = ast.dump(ast.parse("context.config", mode="eval").body)
+_IS_OFFLINE = ast.dump(ast.parse("context.is_offline_mode()", mode="eval").body)
+_HAS_FILE = tuple(
+    ast.dump(ast.parse(text, mode="eval").body)
+    for text in ("config.config_file_name is not None", "config.config_file_name")
+)
+_DATABASE_URL = tuple(
+    ast.dump(ast.parse(text, mode="eval").body)
+    for text in (
+        "os.environ['DATABASE_URL']",
+        "os.environ.get('DATABASE_URL')",
+        "os.getenv('DATABASE_URL')",
+    )
+)
+
+
+def read_env(source: bytes) -> Leads:
+    """Tell which database an env.py leads to, and that its table is `alembic_version`.
+
+    Args:
+        source: The file.
+
+    Raises:
+        UnsureError: If it is none of those that dbops knows.
+        Exception: Whatever parsing raises.
+    """
+    with warnings.catch_warnings():
+        # About escapes in strings, which whoever runs the file hears again.
+        warnings.simplefilter("ignore")
+        tree = ast.parse(source)
+    reader = _Reader()
+    for statement in tree.body:
+        reader.read(statement)
+    return reader.leads()
+
+
+class _Reader:
+    """Reads the statements of an env.py one after another."""
+
+    def __init__(self) -> None:
+        self._bound: set[str] = set()
+        self._functions: dict[str, ast.stmt] = {}
+        self._starts: list[ast.stmt] = []
+        self._borrows = 0
+        self._is_variable = False
+
+    def leads(self) -> Leads:
+        """Return what all statements together lead to."""
+        if self._borrows == 1 and not self._starts and not self._is_variable:
+            return Leads.TO_THE_LENT
+        if self._borrows or len(self._starts) != 1 or "config" not in self._bound:
+            raise UnsureError("no way that is known")
+        if not is_known(self._functions, self._starts[0]):
+            raise UnsureError("not a template")
+        return Leads.TO_DATABASE_URL if self._is_variable else Leads.TO_THE_CONFIGURED
+
+    def read(self, statement: ast.stmt) -> None:
+        """Take one statement of the module."""
+        match statement:
+            case ast.Import() | ast.ImportFrom():
+                for name, meaning in _imported(statement):
+                    self._bind(name, meaning)
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                self._assign(name, value)
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                self._assign(name, value)
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                self._define(statement)
+            case ast.If(test=test, body=body, orelse=orelse):
+                self._choose(ast.dump(test), body, orelse)
+            case ast.Expr(value=ast.Constant()):
+                pass
+            case ast.Expr(value=ast.Call() as call):
+                self._call(call)
+            case _:
+                raise UnsureError("an unknown statement")
+
+    def _bind(self, name: str, meaning: str | None = None) -> None:
+        if name in _MEANINGS:
+            known = _MEANINGS[name]
+            if meaning not in known if known else name in self._bound:
+                raise UnsureError("a name with another meaning")
+        self._bound.add(name)
+
+    def _assign(self, name: str, value: ast.expr) -> None:
+        if name == "config":
+            if ast.dump(value) != _CONFIG:
+                raise UnsureError("another configuration")
+        elif name in _MEANINGS or not _is_harmless(value):
+            raise UnsureError("a value that has to be computed")
+        self._bind(name)
+
+    def _define(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        arguments = function.args
+        around = [*arguments.defaults, *filter(None, arguments.kw_defaults)]
+        if function.decorator_list or not all(map(is_plain, around)):
+            raise UnsureError("a definition that runs something")
+        self._bind(function.name)
+        if function.name in FUNCTIONS:
+            self._functions[function.name] = function
+
+    def _choose(
+        self, test: str, body: Sequence[ast.stmt], orelse: Sequence[ast.stmt]
+    ) -> None:
+        if test == _IS_OFFLINE and len(orelse) == 1:
+            self._starts.append(orelse[0])
+            return
+        if test not in _HAS_FILE or orelse:
+            raise UnsureError("an unknown condition")
+        for statement in body:
+            self.read(statement)
+
+    def _call(self, call: ast.Call) -> None:
+        match call:
+            case ast.Call(func=ast.Name("run_migrations")):
+                self._borrow(call)
+            case ast.Call(
+                func=ast.Attribute(ast.Name("config"), "set_main_option"),
+                args=[ast.Constant("sqlalchemy.url"), url],
+                keywords=[],
+            ) if ast.dump(_without_default(url)) in _DATABASE_URL:
+                self._needs("config", "os")
+                self._is_variable = True
+            case ast.Call(func=ast.Name("fileConfig"), args=arguments):
+                keywords = [keyword.value for keyword in call.keywords]
+                if not all(map(is_plain, [*arguments, *keywords])):
+                    raise UnsureError("a configuration of the log")
+            case ast.Call(
+                func=ast.Attribute(
+                    ast.Attribute(ast.Name("sys"), "path"), "append" | "insert"
+                ),
+                args=arguments,
+            ) if all(map(_is_harmless, arguments)):
+                pass
+            case _:
+                raise UnsureError("an unknown call")
+
+    def _borrow(self, call: ast.Call) -> None:
+        self._needs("run_migrations")
+        self._borrows += 1
+        values = [*call.args, *(keyword.value for keyword in call.keywords)]
+        names = {keyword.arg for keyword in call.keywords}
+        if not names <= HARMLESS or not all(map(is_plain, values)):
+            raise UnsureError("unknown options")
+
+    def _needs(self, *names: str) -> None:
+        if not self._bound.issuperset(names):
+            raise UnsureError("a name that is not there yet")
+
+
+def _imported(statement: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
+    """Yield each name that is bound, and what it means."""
+    for alias in statement.names:
+        if alias.name == "*":
+            raise UnsureError("any name")
+        if isinstance(statement, ast.ImportFrom):
+            module = "." * statement.level + (statement.module or "")
+            yield alias.asname or alias.name, f"{module}.{alias.name}"
+        elif alias.asname:
+            yield alias.asname, alias.name
+        else:
+            yield alias.name.partition(".")[0], alias.name
+
+
+def _is_harmless(expression: ast.expr) -> bool:
+    """Tell whether an expression calls nothing but what makes paths and loggers."""
+    allowed = ("os.path.", "Path", "logging.getLogger", "str")
+    calls = [node for node in ast.walk(expression) if isinstance(node, ast.Call)]
+    if not all(ast.unparse(call.func).startswith(allowed) for call in calls):
+        return False
+    others = (ast.Await, ast.NamedExpr, ast.Yield, ast.YieldFrom)
+    return not any(isinstance(node, others) for node in ast.walk(expression))
+
+
+def _without_default(url: ast.expr) -> ast.expr:
+    """Leave out what is taken where the variable is not set: here it is."""
+    match url:
+        case ast.Call(args=[name, default], keywords=[]) if is_plain(default):
+            return ast.Call(func=url.func, args=[name], keywords=[])
+    return url
