@@ -10,6 +10,7 @@ import typer
 
 from dbops.cli.options import ALEMBIC, DDL, LOCAL
 from dbops.cli.register import command
+from dbops.errors import UsageError
 
 if TYPE_CHECKING:
     from dbops.cli.call import Call
@@ -27,15 +28,14 @@ async def migrate(
 
     Example: dbops migrate --wait 60s
     """
+    found = await _nothing_to_migrate(call, revision)
+    if found is not None:
+        return found
     from dbops.operations.migrate import upgrade  # noqa: PLC0415
+    from dbops.operations.migrate.apply import Options  # noqa: PLC0415
 
-    limit_s = call.settings.lock_timeout
-    return await upgrade.migrate(
-        call.connectors,
-        call.project,
-        revision,
-        lock_limit_s=upgrade.DEFAULT_LOCK_LIMIT_S if limit_s is None else limit_s,
-    )
+    options = Options(on_progress=call.say)
+    return await upgrade.migrate(call.connectors, call.project, revision, options)
 
 
 @command(*ALEMBIC, waits_for="database")
@@ -47,6 +47,42 @@ async def status(call: "Call") -> "Result":
     from dbops.operations.migrate.status import migration_status  # noqa: PLC0415
 
     return await migration_status(call.connectors, call.project)
+
+
+@command(*ALEMBIC, "baseline", waits_for="database")
+async def check(
+    call: "Call",
+    *,
+    heads: Annotated[
+        bool, typer.Option("--heads", help="Only the revisions: needs no database.")
+    ] = False,
+    no_drift: Annotated[
+        bool, typer.Option("--no-drift", help="Do not compare models and database.")
+    ] = False,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Write what differs into the baseline.")
+    ] = False,
+) -> "Result":
+    """Fail unless there is one head, the database is there, like the models and sound.
+
+    Views and functions are not compared. Of several problems the exit code tells 6
+    before 1 before 3.
+
+    Example: dbops check --baseline drift.json
+    """
+    from dbops.operations.check import check as room  # noqa: PLC0415
+
+    if heads:
+        if accept or no_drift:
+            raise UsageError("--heads asks no database: it takes no other check")
+        return room.check_heads(call.project)
+    return await room.check(
+        call.connectors,
+        call.project,
+        drift=not no_drift,
+        baseline=call.settings.baseline,
+        accept=accept,
+    )
 
 
 @command("force", common=LOCAL, uses_local_pair=False)
@@ -61,3 +97,19 @@ async def init(
     from dbops.operations.init import init as operate  # noqa: PLC0415
 
     return await operate(folder, force=call.settings.force)
+
+
+async def _nothing_to_migrate(call: "Call", revision: str) -> "Result | None":
+    """Answer at once where nothing is pending and nothing else is asked for."""
+    settings = call.settings
+    if settings.dry_run or settings.sql or settings.rehearse or settings.wait_replica:
+        return None
+    from dbops.operations.migrate.at_head import at_head  # noqa: PLC0415
+
+    return await at_head(
+        call.connectors,
+        settings.alembic_config,
+        section=settings.alembic_section,
+        x_arguments=settings.alembic_x,
+        revision=revision,
+    )

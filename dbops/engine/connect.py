@@ -12,7 +12,8 @@ from dbops.endpoint import Endpoint, Role
 from dbops.engine.connector import Connector, Dialled
 from dbops.engine.driver import CLOSE_TIMEOUT_S, Connection, close
 from dbops.engine.options import ConnectOptions
-from dbops.settings import Settings
+from dbops.engine.quoting import quoted_identifier
+from dbops.settings import Aws, Settings
 
 __all__ = [
     "CLOSE_TIMEOUT_S",
@@ -35,11 +36,18 @@ class Connectors:
 
     Args:
         settings: What the user said.
+        stores: Shared by programs of several targets, so that each secret is asked
+            for once; filled here.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, *, stores: dict[Aws, SecretStore] | None = None
+    ) -> None:
         self.settings = settings
-        self._secrets = SecretStore(settings.aws)
+        stores = {} if stores is None else stores
+        if settings.aws not in stores:
+            stores[settings.aws] = SecretStore(settings.aws)
+        self._secrets = stores[settings.aws]
 
     def connector(
         self,
@@ -78,19 +86,21 @@ class Connectors:
         settings = self.settings
         timeouts = {
             "statement_timeout": settings.statement_timeout,
-            "lock_timeout": settings.ddl_lock_timeout
-            if is_ddl
-            else settings.lock_timeout,
+            # DDL has its own, which is set once its migrator may begin.
+            "lock_timeout": None if is_ddl else settings.lock_timeout,
         }
+        parameters = {
+            name: f"{round(value_s * 1000)}ms"
+            for name, value_s in timeouts.items()
+            if value_s is not None
+        }
+        if settings.tenant_schema is not None:
+            parameters["search_path"] = quoted_identifier(settings.tenant_schema)
         return ConnectOptions(
             application_name=settings.application_name,
             connect_timeout_s=settings.connect_timeout,
             command_timeout_s=None if is_ddl else settings.command_timeout,
-            server_settings={
-                name: f"{round(value_s * 1000)}ms"
-                for name, value_s in timeouts.items()
-                if value_s is not None
-            },
+            server_settings=parameters,
             max_timeout_s=settings.timeout and settings.timeout * _SHARE_OF_BUDGET,
         )
 

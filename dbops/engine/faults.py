@@ -42,7 +42,10 @@ def sqlstate(error: BaseException) -> str | None:
 
 def server_message(error: BaseException) -> str:
     """Return the server's own sentence, without the driver's decorations."""
-    message = getattr(next(_speakers(error), error), "message", None)
+    speaker = next(_speakers(error), error)
+    # asyncpg's name for it, and that of psycopg and psycopg2.
+    primary = getattr(getattr(speaker, "diag", None), "message_primary", None)
+    message = getattr(speaker, "message", primary)
     return message if isinstance(message, str) else str(error)
 
 
@@ -106,8 +109,8 @@ def _speakers(error: BaseException) -> Iterator[BaseException]:
 
 
 def _state(error: BaseException) -> str:
-    # DbopsError has one too, which may be None.
-    state = getattr(error, "sqlstate", None)
+    # DbopsError has one too, which may be None; pgcode is psycopg2's name for it.
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     return state if isinstance(state, str) else ""
 
 

@@ -7,7 +7,8 @@ A whole env.py is:
 
     run_migrations(target_metadata=Base.metadata)
 
-`dbops migrate` lends its connection; `alembic` itself opens one from dbops' settings.
+It connects as dbops does: where `dbops migrate` says, or, run by `alembic` itself, from
+dbops' settings.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from sqlalchemy import Connection, MetaData
 
 from dbops.engine.connect import Connectors
 from dbops.engine.database import ddl_connection
+from dbops.operations.migrate.lending import CONNECTOR
 from dbops.settings import load_settings
 
 
@@ -37,16 +39,14 @@ def run_migrations(target_metadata: MetaData | None = None, **options: Any) -> N
         with context.begin_transaction():
             context.run_migrations()
         return
-    lent = context.config.attributes.get("connection")
-    if lent is not None:
-        _run(lent, options)
-    else:
-        # Alembic's own command line has no loop.
-        asyncio.run(_on_own_connection(options))  # noqa: TID251
+    # Alembic and dbops alike run env.py in a thread without a loop.
+    asyncio.run(_on_own_connection(options))  # noqa: TID251
 
 
 async def _on_own_connection(options: dict[str, Any]) -> None:
-    connector = Connectors(load_settings()).connector("migration", is_ddl=True)
+    connector = context.config.attributes.get(CONNECTOR)
+    if connector is None:  # Alembic's own command line
+        connector = Connectors(load_settings()).connector("migration", is_ddl=True)
     async with ddl_connection(connector) as connection:
         await connection.run_sync(_run, options)
 

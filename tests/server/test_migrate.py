@@ -173,11 +173,13 @@ async def test_six_at_once_in_one_process_take_turns(
 
 async def test_whoever_holds_the_lock_is_named(served: Served, project: Path) -> None:
     other = await connect(served.writer, application_name="other migrator")
-    key = "pg_catalog.hashtextextended('dbops:migrate', 0)"
+    key = "pg_catalog.hashtextextended('dbops:migrate:public.alembic_version', 0)"
     await other.execute(f"SELECT pg_catalog.pg_advisory_lock({key})")
     try:
         with pytest.raises(LockedError, match="other migrator") as raised:
-            await migrate(served.connectors(), opened(project), lock_limit_s=0.3)
+            await migrate(
+                served.connectors(lock_timeout="300ms"), opened(project)
+            )
         assert str(other.get_server_pid()) in raised.value.message
     finally:
         await other.close()

@@ -1,86 +1,82 @@
-"""Run a project's env.py on a connection of ours, or let it open its own."""
+"""Run a project's env.py as Alembic would, in a thread of its own.
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import (
-    AbstractContextManager,
-    AsyncExitStack,
-    contextmanager,
-    nullcontext,
-    suppress,
-)
+There it may call asyncio.run and block as it likes; the loop of the caller goes on,
+and ends the statement under way when the caller is cancelled.
+"""
 
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
-from alembic.script.revision import ResolutionError
-from alembic.util import CommandError
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection
 
-from dbops.endpoint import Endpoint
 from dbops.engine.connect import Connectors
 from dbops.engine.database import ddl_connection
-from dbops.engine.faults import translate
-from dbops.errors import (
-    ConfigError,
-    DbopsError,
-    FailedError,
-    RefusedError,
-    UnreachableError,
-)
-from dbops.operations.migrate.foreign import lent_url
-from dbops.operations.migrate.lock import NOTICE_DEATH, take_lock
-from dbops.operations.migrate.project import Project, Run, Steps, Turn
+from dbops.errors import DbopsError
+from dbops.operations.migrate.lending import Attributes, Place, Wanted, filled_in
+from dbops.operations.migrate.project import Project, Steps, Turn
+from dbops.operations.migrate.run import Run
+from dbops.operations.migrate.step_in import Rules, step_in
+from dbops.operations.migrate.stop import Stop
+from dbops.operations.migrate.troubles import named
 from dbops.threads import in_daemon_thread
+
+# How long an env.py that was asked to end may take: a ROLLBACK and its own clean-up.
+_LAST_S = 5.0
 
 
 async def run_environment(
     connectors: Connectors,
     project: Project,
-    run: Run,
     steps: Steps,
     *,
-    mutate: bool,
-    lock_limit_s: float | None = None,
-) -> float | None:
+    run: Run,
+    rules: Rules | None = None,
+    stop: Stop | None = None,
+    confine: bool = False,
+) -> None:
     """Execute env.py with `steps` as what is to be done.
+
+    An env.py opens its own connection, to the database that its configuration names,
+    or else to ours; one that wants to be lent a connection gets ours.
 
     Args:
         connectors: How to reach the database (role `migration`).
         project: Whose env.py.
-        run: Filled on the way, also when it fails.
         steps: What Alembic asks for the revisions to apply.
-        mutate: Whether the database may be changed.
-        lock_limit_s: How long to wait for other migrators; None takes no lock.
-
-    Returns:
-        How long the lock was waited for, in seconds; None when none was taken.
+        run: Filled on the way, also when it fails.
+        rules: How to treat the session; None only looks, and changes nothing.
+        stop: The request to end that the rules know of.
+        confine: Lead every connection of env.py to our database.
 
     Raises:
+        Busy: If the lock has to be waited for outside of env.py.
         DbopsError: Whatever goes wrong, translated; a revision that fails is named.
     """
-    waited_s: float | None = None
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(Turn())
-        if not project.borrows_connection:
-            await _run_on_its_own(connectors, project, run, steps, mutate=mutate)
-            return None
-        connector = connectors.connector("migration", is_ddl=mutate)
-        connection = await stack.enter_async_context(ddl_connection(connector))
-        await _prepare(connection)
-        if lock_limit_s is not None:
-            waited_s = await take_lock(connection, limit_s=lock_limit_s)
-        # Alembic commits only what it has begun itself.
-        assert not connection.in_transaction()  # noqa: S101
-        with _named(project, run, await connector.endpoint()):
-            await connection.run_sync(
-                lambda lent: project.run_env(run, steps, connection=lent, mutate=mutate)
-            )
-    return waited_s
+    place = await Place.of(connectors, project, confine=confine)
+    pass_ = _Pass(project, _noted(steps, run), run, rules, stop or Stop(), place)
+    async with Turn():
+        with named(run, place.endpoint or project.endpoint):
+            if not project.borrows:
+                try:
+                    await pass_.through(pass_.on_its_own)
+                except Wanted:
+                    project.borrows = True
+            if project.borrows:
+                await pass_.through(pass_.borrowing)
+    if run.refusal is not None:
+        raise run.refusal
 
 
 async def look(
     connectors: Connectors,
     project: Project,
     question: Callable[[tuple[str, ...], MigrationContext], None],
+    *,
+    confine: bool = False,
 ) -> None:
     """Ask something of the database, over a fresh connection and as env.py says.
 
@@ -89,6 +85,7 @@ async def look(
         project: Whose env.py.
         question: Called with the database's revisions and Alembic's context, whose
             `connection` it may read with; once for each database of env.py.
+        confine: Lead every connection of env.py to our database.
 
     Raises:
         DbopsError: As `run_environment`.
@@ -98,90 +95,83 @@ async def look(
         question(tuple(sorted(revisions)), context)
         return []
 
-    await run_environment(connectors, project, Run(), only_look, mutate=False)
+    await run_environment(connectors, project, only_look, run=Run(), confine=confine)
 
 
-async def _run_on_its_own(
-    connectors: Connectors, project: Project, run: Run, steps: Steps, *, mutate: bool
-) -> None:
-    """Let env.py open its own connection: to its ini's database, or else to ours."""
-    lent: AbstractContextManager[None] = nullcontext()
-    endpoint = project.endpoint
-    if endpoint is None:
-        connector = connectors.connector("migration", is_ddl=mutate)
-        endpoint = await connector.login()
-        lent = lent_url(project, connector, endpoint)
-    with lent, _named(project, run, endpoint):
-        await in_daemon_thread(
-            lambda: project.run_env(run, steps, connection=None, mutate=mutate)
+def _noted(steps: Steps, run: Run) -> Steps:
+    """Note what is going to be done; env.py may swallow a refusal of ours."""
+
+    def asked(current: tuple[str, ...], context: MigrationContext) -> Any:  # noqa: ANN401 # Alembic's own
+        try:
+            planned = list(steps(current, context))
+        except DbopsError as error:
+            raise run.refuse(error) from error
+        run.leg.begin(current, planned)
+        return planned
+
+    return asked
+
+
+@dataclass(slots=True)
+class _Pass:
+    """One pass through env.py."""
+
+    project: Project
+    steps: Steps
+    run: Run
+    rules: Rules | None
+    stop: Stop
+    place: Place
+
+    async def through(self, execute: Callable[[], None]) -> None:
+        """Run `execute` in a thread; when we are cancelled, see it end."""
+        thread = asyncio.ensure_future(in_daemon_thread(execute))
+        try:
+            await asyncio.shield(thread)
+        except asyncio.CancelledError:
+            # Its own end, and not ours, when the thread is done.
+            if not thread.done():
+                self.stop.ask()
+                await asyncio.wait([thread], timeout=_LAST_S)
+            if thread.done() and not thread.cancelled():
+                thread.exception()  # it has been looked at
+            raise
+
+    def on_its_own(self) -> None:
+        """Let env.py connect by itself."""
+        # asyncio.get_event_loop() makes one in the main thread alone.
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        try:
+            with filled_in(self.project, self.place):
+                self._execute(None)
+        finally:
+            loop.close()
+            asyncio.set_event_loop(None)
+
+    def borrowing(self) -> None:
+        """Lend env.py a connection of ours."""
+        asyncio.run(self._borrowing())  # noqa: TID251 # a thread that has no loop yet
+
+    async def _borrowing(self) -> None:
+        async with ddl_connection(self.place.connector) as connection:
+            await connection.run_sync(self._execute)
+
+    def _execute(self, lent: Connection | None) -> None:
+        project = self.project
+        environment = EnvironmentContext(
+            project.config,
+            project.script,
+            fn=self.steps,
+            dont_mutate=self.rules is None,
         )
-
-
-async def _prepare(connection: AsyncConnection) -> None:
-    """Set what lasts for the session, and leave no transaction open."""
-    with suppress(DBAPIError):
-        await connection.exec_driver_sql(f"SET {NOTICE_DEATH}")
-        await connection.commit()
-    await connection.rollback()
-
-
-@contextmanager
-def _named(project: Project, run: Run, endpoint: Endpoint) -> Generator[None]:
-    """Translate what env.py raises inside the block, and name the revision."""
-    try:
-        yield
-    except DbopsError:
-        raise
-    except CommandError as error:
-        raise _from_alembic(error) from error
-    except Exception as error:
-        fault = translate(error, endpoint, phase="migrate") or FailedError(
-            f"{type(error).__name__}: {error}", phase="migrate"
+        step_in(environment, self.run, self.stop, self.rules)
+        before, project.config.attributes = (
+            project.config.attributes,
+            Attributes(project.config.attributes, self.place, lent),
         )
-        raise _with_revision(fault, error, project, run) from error
-
-
-def _with_revision(
-    fault: DbopsError, error: Exception, project: Project, run: Run
-) -> DbopsError:
-    if run.failing is not None:
-        fate = _fate(fault, project, run.failing)
-        return type(fault)(
-            f"revision {run.failing} failed {fate}: {fault.message} "
-            f"({len(run.applied)} of {len(run.planned)} pending revisions are applied)",
-            hint=fault.hint or "mend the revision and run dbops migrate again",
-            phase="migrate",
-            sqlstate=fault.sqlstate,
-        )
-    if isinstance(error, ImportError):
-        return ConfigError(
-            f"env.py cannot be run: {error}",
-            hint="install what it imports beside dbops",
-            phase="migrate",
-        )
-    return fault
-
-
-def _fate(fault: DbopsError, project: Project, revision: str) -> str:
-    """Say what is left of a revision that failed, and no more than is known."""
-    if not project.is_transactional(revision):
-        return "half-way, and what it did outside of its transaction stays"
-    if isinstance(fault, UnreachableError):
-        return "and whether it was kept is unknown (see: dbops status)"
-    return "and was rolled back"
-
-
-def _from_alembic(error: CommandError) -> DbopsError:
-    if isinstance(error.__cause__, ResolutionError) or "Can't locate" in str(error):
-        return RefusedError(
-            f"the database is ahead of this code, or the revision is unknown: {error}",
-            hint="deploy the code that has this revision; see: dbops status",
-            phase="migrate",
-        )
-    if "Multiple head" in str(error):
-        return RefusedError(
-            "the project has several heads",
-            hint="name one, or heads for all; alembic merge joins them",
-            phase="migrate",
-        )
-    return FailedError(f"Alembic refused: {error}", phase="migrate")
+        try:
+            with environment:
+                project.script.run_env()
+        finally:
+            project.config.attributes = before

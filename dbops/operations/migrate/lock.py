@@ -5,69 +5,117 @@ statement has ended too; polled outside of transactions, so that a waiter never 
 in the way of CREATE INDEX CONCURRENTLY.
 """
 
-import asyncio
 import random
+from contextlib import suppress
 from time import monotonic
+from typing import Any, NamedTuple
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, event
 
+from dbops.engine.quoting import quoted_literal
 from dbops.errors import LockedError
+from dbops.operations.migrate.session import Session
+from dbops.operations.migrate.stop import Stop
 
-# https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
-# An advisory lock belongs to one database, so the key need not name it.
-KEY = "pg_catalog.hashtextextended('dbops:migrate', 0)"
-
-# Milliseconds after which a server notices that a killed migrator is gone, instead of
-# finishing its statement; from 14 on.
-# https://www.postgresql.org/docs/current/runtime-config-connection.html
-NOTICE_DEATH = "client_connection_check_interval=500"
-
-TRY = text(f"SELECT pg_catalog.pg_try_advisory_lock({KEY})")
-HOLDER = text(f"""
-    SELECT a.pid, a.application_name, a.client_addr::text AS client_addr, a.state,
-           a.state_change::timestamptz(0)::text AS since
-      FROM pg_catalog.pg_locks l
-      JOIN pg_catalog.pg_stat_activity a USING (pid)
-     WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-       AND l.database = (SELECT oid FROM pg_catalog.pg_database
-                          WHERE datname = pg_catalog.current_database())
-       AND (l.classid::int8 << 32) | l.objid::int8 = {KEY}
-""")  # noqa: S608 # KEY is a constant
+_HOLDER = """
+SELECT a.pid, a.application_name, a.client_addr::text, a.state,
+       a.state_change::timestamptz(0)::text
+  FROM pg_catalog.pg_locks l
+  LEFT JOIN pg_catalog.pg_stat_activity a USING (pid)
+ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+   AND l.database = (SELECT oid FROM pg_catalog.pg_database
+                      WHERE datname = pg_catalog.current_database())
+   AND (l.classid::int8 << 32) | l.objid::int8 = {key}
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL LIMIT 1
+"""
 
 
-async def take_lock(connection: AsyncConnection, *, limit_s: float) -> float:
-    """Wait for the lock and return how long that took, in seconds.
-
-    It is given back when the connection is closed.
-
-    Raises:
-        LockedError: If another migrator still has it after `limit_s`; it is named.
-    """
-    started = monotonic()
-    while True:
-        taken = await connection.scalar(TRY)
-        await connection.commit()
-        if taken:
-            return monotonic() - started
-        if monotonic() - started >= limit_s:
-            raise await _locked(connection, limit_s)
-        await asyncio.sleep(random.uniform(0.1, 0.2))  # noqa: S311 # spreads waiters
+class Busy(BaseException):
+    """Leaves env.py, which holds a transaction in which nobody may wait."""
 
 
-async def _locked(connection: AsyncConnection, limit_s: float) -> LockedError:
-    row = (await connection.execute(HOLDER)).mappings().first()
-    await connection.rollback()
-    who = "somebody who has just ended"
-    if row is not None:
-        who = (
-            f"pid {row['pid']} ({row['application_name'] or 'no name'} from "
-            f"{row['client_addr'] or 'a local socket'}, "
-            f"{row['state'] or 'state hidden'} since {row['since'] or 'unknown'})"
+class Holder(NamedTuple):
+    """Who has the lock; the fields are None where the server does not tell."""
+
+    pid: int | None
+    application_name: str | None
+    client_addr: str | None
+    state: str | None
+    since: str | None
+
+    @property
+    def described(self) -> str:
+        """All that is known, for a message."""
+        if self.pid is None:
+            return "somebody who has just ended"
+        return (
+            f"pid {self.pid} ({self.application_name or 'no name'} from "
+            f"{self.client_addr or 'a local socket'}, "
+            f"{self.state or 'state hidden'} since {self.since or 'unknown'})"
         )
-    return LockedError(
-        f"another migration is running: the lock was not free within {limit_s:g} s; "
-        f"it is held by {who}",
-        hint="wait for it, or raise --lock-timeout",
-        phase="lock",
-    )
+
+
+def key(version_table: str) -> str:
+    """Return the lock's number as SQL; one for each version table.
+
+    An advisory lock belongs to one database, so the key need not name it.
+    https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+    """
+    name = quoted_literal(f"dbops:migrate:{version_table}")
+    return f"pg_catalog.hashtextextended({name}, 0)"
+
+
+class Lock:
+    """The lock of one command, which may pass through env.py several times.
+
+    Args:
+        limit_s: How long to wait for other migrators, in seconds.
+        stop: Ends the waiting.
+    """
+
+    def __init__(self, limit_s: float, stop: Stop) -> None:
+        self._limit_s = limit_s
+        self._stop = stop
+        self.waited_s = 0.0
+        """How long it was waited for so far, in seconds."""
+
+    def take(self, session: Session, version_table: str) -> None:
+        """Wait for the lock; it is given back by `give_back`, or with the session.
+
+        Raises:
+            LockedError: If another migrator still has it in the end; it is named.
+            Busy: If waiting has to happen outside of env.py.
+        """
+        started = monotonic() - self.waited_s
+        number = key(version_table)
+        while not session.ask(f"SELECT pg_catalog.pg_try_advisory_lock({number})")[0]:
+            self.waited_s = monotonic() - started
+            if self.waited_s >= self._limit_s:
+                raise self._locked(Holder(*session.ask(_HOLDER.format(key=number))))
+            if session.is_in_transaction:
+                raise Busy
+            session.pause(random.uniform(0.1, 0.2), self._stop)  # noqa: S311 # spreads waiters
+        self.waited_s = monotonic() - started
+
+    def _locked(self, holder: Holder) -> LockedError:
+        return LockedError(
+            f"another migration is running: the lock was not free within "
+            f"{self._limit_s:g} s; it is held by {holder.described}",
+            hint="wait for it, or raise --lock-timeout",
+            phase="lock",
+        )
+
+
+def give_back(connection: Connection, session: Session, version_table: str) -> None:
+    """Unlock when env.py returns the connection, which its pool may keep open.
+
+    Not before: env.py may commit after Alembic is done.
+    """
+    unlock = f"SELECT pg_catalog.pg_advisory_unlock({key(version_table)})"
+
+    def returned(raw: Any, _record: object) -> None:  # noqa: ANN401 # SQLAlchemy's event
+        if raw is session.raw:
+            with suppress(Exception):  # a dead session has no lock
+                session.ask(unlock)
+
+    event.listen(connection.engine, "checkin", returned)

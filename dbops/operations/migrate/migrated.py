@@ -1,10 +1,35 @@
 """What a migration did; imported without Alembic, for whoever finds nothing to do."""
 
-from dbops.results import Model, Result
+from typing_extensions import override
+
+from dbops.errors import Outcome
+from dbops.results import Model, Problem, Result, Status
+
+
+class InvalidIndex(Model):
+    """An index that no query uses."""
+
+    name: str
+    """Its name with the schema, quoted where SQL needs it."""
+    table: str
+    """Its table, likewise."""
+    remedy: str
+    """What mends it: SQL, or for an incomplete index what its partitions lack."""
+
+
+class NotValidConstraint(Model):
+    """A constraint that holds for new rows, and was never proved for the old ones."""
+
+    name: str
+    """Its name, quoted where SQL needs it."""
+    table: str
+    """Its table or domain with the schema, likewise."""
+    remedy: str
+    """The SQL that proves it."""
 
 
 class AppliedRevision(Model):
-    """One revision that was applied."""
+    """One revision that was applied, or taken back."""
 
     revision: str
     """Its identifier."""
@@ -15,7 +40,7 @@ class AppliedRevision(Model):
 
 
 class Migrated(Result):
-    """What was applied, with the version read again afterwards."""
+    """What was done, with the database read again afterwards."""
 
     before: tuple[str, ...]
     """The database's revisions before; empty for a new one."""
@@ -24,7 +49,29 @@ class Migrated(Result):
     applied: tuple[AppliedRevision, ...]
     """What was applied, in order; empty when nothing was pending."""
     lock_wait_ms: float | None
-    """How long other migrators were waited for; null when env.py opens its own
-    connection, on which no lock is taken."""
+    """How long other migrators were waited for, in milliseconds; null when no lock was
+    needed, because nothing was pending."""
     retries: int = 0
-    """How often a revision was tried again."""
+    """How often a revision was tried again after it had waited for a table."""
+    invalid_indexes: tuple[InvalidIndex, ...] = ()
+    """Indexes that a failed CREATE INDEX CONCURRENTLY has left behind."""
+    not_valid_constraints: tuple[NotValidConstraint, ...] = ()
+    """Constraints that still wait for their VALIDATE."""
+    replica_wait_ms: float | None = None
+    """How long the reader was waited for, in milliseconds; null when it was not."""
+
+    @property
+    @override
+    def problem(self) -> Problem | None:
+        """Tell of invalid indexes: who built one has not got it."""
+        if self.status != Status.FAIL:
+            return None
+        first = self.invalid_indexes[0]
+        return Problem(
+            type="FailedError",
+            message=f"the revisions are applied, and index {first.name} is invalid: "
+            "a CREATE INDEX CONCURRENTLY has failed, now or before",
+            hint=first.remedy,
+            phase="verify",
+            outcome=Outcome.UNHEALTHY,
+        )

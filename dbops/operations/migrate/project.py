@@ -7,21 +7,16 @@ import asyncio
 import threading
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
-from alembic.runtime.migration import MigrationContext, MigrationInfo
-from alembic.script import Script, ScriptDirectory
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection
 
 from dbops.endpoint import Address, Endpoint, parse_url
 from dbops.errors import ConfigError
-from dbops.operations.migrate.migrated import AppliedRevision
 
 # Alembic installs the environment that runs as module globals, so that two at once
 # would send one's DDL to the other's database.
@@ -31,52 +26,7 @@ _ONE_AT_A_TIME = threading.Lock()
 _PLACEHOLDER = "driver://"
 
 Steps = Callable[[Any, MigrationContext], Any]
-
-
-class PlannedRevision(NamedTuple):
-    """One revision that is to be applied."""
-
-    revision: str
-    message: str
-
-
-@dataclass(slots=True)
-class Run:
-    """What one run of env.py saw and did, filled while it runs."""
-
-    before: tuple[str, ...] = ()
-    planned: tuple[PlannedRevision, ...] = ()
-    applied: list[AppliedRevision] = field(default_factory=list)
-    _since: float = 0.0
-
-    @property
-    def failing(self) -> str | None:
-        """The revision under way; None before the first and after the last."""
-        if len(self.applied) < len(self.planned):
-            return self.planned[len(self.applied)].revision
-        return None
-
-    def begin(self, before: Sequence[str], steps: Sequence[Any]) -> None:
-        """Note where the database stands and what is going to be applied."""
-        self.before = tuple(sorted(before))
-        self.planned = tuple(
-            PlannedRevision(step.info.up_revision_id, step.revision.doc)
-            for step in steps
-        )
-        self._since = perf_counter()
-
-    def note(self, *, step: MigrationInfo, **_: object) -> None:
-        """Take a revision down as applied; Alembic calls it."""
-        now = perf_counter()
-        revision = step.up_revision
-        self.applied.append(
-            AppliedRevision(
-                revision=str(step.up_revision_id),
-                message=revision.doc if isinstance(revision, Script) else "",
-                duration_ms=round((now - self._since) * 1000, 3),
-            )
-        )
-        self._since = now
+"""What Alembic asks for the revisions to apply: (current revisions, context) → them."""
 
 
 class Project:
@@ -126,59 +76,19 @@ class Project:
         self.endpoint = None if url.startswith(_PLACEHOLDER) else _endpoint(url)
         """The database that the configuration itself names; None when it names none."""
 
+        self.borrows = False
+        """Whether env.py has been seen to need a connection that it is lent."""
+
     @property
     def heads(self) -> tuple[str, ...]:
         """The newest revisions in the project."""
         return tuple(sorted(self.script.get_heads()))
-
-    def is_transactional(self, revision: str) -> bool:
-        """Whether a revision leaves nothing behind when it fails."""
-        script = self.script.get_revision(revision)
-        source = Path(script.path).read_text(encoding="utf-8", errors="replace")
-        return "autocommit" not in source
-
-    @property
-    def borrows_connection(self) -> bool:
-        """Whether env.py uses a connection that it is lent."""
-        source = self._env.read_text(encoding="utf-8", errors="replace")
-        return "attributes" in source or "dbops" in source
 
     @property
     def is_async(self) -> bool:
         """Whether env.py makes an asyncio engine of its own."""
         source = self._env.read_text(encoding="utf-8", errors="replace")
         return "async_engine" in source
-
-    def run_env(
-        self, run: Run, steps: Steps, *, connection: Connection | None, mutate: bool
-    ) -> None:
-        """Execute env.py with `steps` as what is to be done; blocks.
-
-        Raises:
-            Exception: Whatever env.py, a revision or the driver raises.
-        """
-        environment = EnvironmentContext(
-            self.config, self.script, fn=steps, dont_mutate=not mutate
-        )
-        theirs = environment.configure
-
-        def configure(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401 # Alembic's own
-            callbacks = kwargs.pop("on_version_apply", None) or ()
-            if callable(callbacks):
-                callbacks = (callbacks,)
-            kwargs["on_version_apply"] = (*callbacks, run.note)
-            # Each revision commits by itself: a later failure leaves a version that
-            # says exactly what was done.
-            kwargs["transaction_per_migration"] = True
-            theirs(*args, **kwargs)
-
-        environment.configure = configure  # type: ignore[method-assign] # env.py calls it through Alembic's proxy
-        self.config.attributes["connection"] = connection
-        try:
-            with environment:
-                self.script.run_env()
-        finally:
-            self.config.attributes.pop("connection", None)
 
 
 class Turn:

@@ -5,7 +5,15 @@ Whoever may connect may ask: all of it is in catalogs that everybody reads.
 
 from sqlalchemy import Connection, text
 
-from dbops.results import Model
+from dbops.operations.migrate.migrated import InvalidIndex, NotValidConstraint
+
+__all__ = [
+    "InvalidIndex",
+    "NotValidConstraint",
+    "incomplete_indexes",
+    "invalid_indexes",
+    "not_valid_constraints",
+]
 
 # A CREATE INDEX CONCURRENTLY that fails leaves an index that costs every write and
 # serves no read; IF NOT EXISTS then finds it and is content.
@@ -113,28 +121,6 @@ NOT_VALID_CONSTRAINTS = """
                           AND NOT p.convalidated)
      ORDER BY 2, 1
 """
-
-
-class InvalidIndex(Model):
-    """An index that no query uses."""
-
-    name: str
-    """Its name with the schema, quoted where SQL needs it."""
-    table: str
-    """Its table, likewise."""
-    remedy: str
-    """What mends it: SQL, or for an incomplete index what its partitions lack."""
-
-
-class NotValidConstraint(Model):
-    """A constraint that holds for new rows, and was never proved for the old ones."""
-
-    name: str
-    """Its name, quoted where SQL needs it."""
-    table: str
-    """Its table or domain with the schema, likewise."""
-    remedy: str
-    """The SQL that proves it."""
 
 
 def invalid_indexes(connection: Connection) -> tuple[InvalidIndex, ...]:

@@ -3,77 +3,92 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dbops.engine.connect import Connectors
-from dbops.errors import FailedError
-from dbops.operations.migrate.environment import run_environment
-from dbops.operations.migrate.migrated import Migrated
-from dbops.operations.migrate.project import Project, Run
-from dbops.operations.migrate.status import current_revisions
+from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
 
-DEFAULT_LOCK_LIMIT_S = 60.0
+from dbops.engine.connect import Connectors
+from dbops.errors import DbopsError, RefusedError, UsageError
+from dbops.operations.migrate.apply import Options, apply
+from dbops.operations.migrate.migrated import Migrated
+from dbops.operations.migrate.project import Project, Steps
+from dbops.operations.migrate.verify import verified
 
 
 async def migrate(
     connectors: Connectors,
     project: Project,
     revision: str = "head",
-    *,
-    lock_limit_s: float = DEFAULT_LOCK_LIMIT_S,
+    options: Options | None = None,
 ) -> Migrated:
     """Upgrade the database to `revision`.
 
     Args:
-        connectors: How to reach the database (role `migration`).
+        connectors: How to reach the database (role `migration`), and the settings.
         project: Whose revisions.
         revision: A revision, `head`, `heads` or a relative one such as `+1`.
-        lock_limit_s: How long to wait for another migrator, in seconds.
+        options: How.
 
     Raises:
         FailedError: If a revision fails; it is named, and what was applied before it
             stays. Also if the version is not what was applied.
-        RefusedError: If the database is ahead of the code or a standby, or if the
-            project has several heads.
-        LockedError: If another migrator does not finish in time.
+        RefusedError: If the database is ahead of the code, a standby or behind a
+            pooler, or if the project has several heads.
+        UsageError: If the project has no such revision.
+        LockedError: If another migrator does not finish, or a table does not become
+            free, in time.
         DbopsError: As `Connector.__call__`.
     """
-    run = Run()
-
-    def upgrade(current: Sequence[str], _context: object) -> list[Any]:
-        # What Alembic's own `upgrade` command calls.
-        steps = project.script._upgrade_revs(revision, current)  # type: ignore[arg-type] # noqa: SLF001
-        run.begin(current, steps)
-        return steps
-
-    waited_s = await run_environment(
-        connectors, project, run, upgrade, mutate=True, lock_limit_s=lock_limit_s
-    )
-    after = await current_revisions(connectors, project)
-    _check(run, after)
-    return Migrated(
-        before=run.before,
-        after=after,
-        applied=tuple(run.applied),
-        lock_wait_ms=None if waited_s is None else round(waited_s * 1000, 3),
-    )
+    options = options or Options()
+    steps = upgrade_steps(project, revision)
+    attempts = await apply(connectors, project, steps, options)
+    return await verified(connectors, project, attempts, confine=options.confine)
 
 
-def _check(run: Run, after: tuple[str, ...]) -> None:
-    """Compare what was applied with what a fresh connection reads.
+def upgrade_steps(project: Project, revision: str) -> Steps:
+    """Return what leads to `revision`, as Alembic asks for it."""
 
-    An env.py that begins a transaction of its own and never commits it reports
-    success and leaves nothing.
+    def steps(current: Sequence[str], _context: MigrationContext) -> list[Any]:
+        check_known(project, current)
+        try:
+            # What Alembic's own `upgrade` command calls.
+            return list(project.script._upgrade_revs(revision, current))  # type: ignore[arg-type] # noqa: SLF001
+        except CommandError as error:
+            raise unreachable_target(project, revision, error) from error
+
+    return steps
+
+
+def check_known(project: Project, current: Sequence[str]) -> None:
+    """See that this code has the database's revisions.
+
+    Raises:
+        RefusedError: If it has not: the database is ahead.
     """
-    if len(run.applied) < len(run.planned):
-        raise FailedError(
-            f"only {len(run.applied)} of {len(run.planned)} revisions were applied",
-            hint="look at what env.py does with the connection",
-            phase="verify",
+    for name in current:
+        try:
+            project.script.get_revision(name)
+        except CommandError as error:
+            raise RefusedError(
+                f"the database is ahead of this code: it is at {name}, which this "
+                "project does not have",
+                hint="deploy the code that has this revision; see: dbops status",
+                phase="migrate",
+            ) from error
+
+
+def unreachable_target(
+    project: Project, revision: str, error: CommandError
+) -> DbopsError:
+    """Return what it means that Alembic finds no way to a revision."""
+    if "Multiple head" in str(error):
+        return RefusedError(
+            f"the project has several heads: {', '.join(project.heads)}",
+            hint="name one, or heads for all; alembic merge joins them",
+            phase="migrate",
         )
-    if run.applied and run.applied[-1].revision not in after:
-        raise FailedError(
-            f"revision {run.applied[-1].revision} ran, but a fresh connection reads "
-            f"{', '.join(after) or 'no version'}: nothing was kept",
-            hint="env.py must not run a statement before context.configure(), or must "
-            "commit it",
-            phase="verify",
+    if "Can't locate" in str(error) or "No such revision" in str(error):
+        return UsageError(
+            f"this project has no revision {revision!r}",
+            hint="see: alembic history",
         )
+    return UsageError(f"there is no way to {revision!r}: {error}")

@@ -1,0 +1,175 @@
+"""Apply revisions: one migrator at a time, short waits, retries where they are safe."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dbops.engine.connect import Connectors
+from dbops.errors import DbopsError, LockedError
+from dbops.operations.migrate.blockers import Blockers
+from dbops.operations.migrate.environment import run_environment
+from dbops.operations.migrate.lock import Busy, Lock
+from dbops.operations.migrate.migrated import AppliedRevision
+from dbops.operations.migrate.project import Project, Steps
+from dbops.operations.migrate.run import Run
+from dbops.operations.migrate.step_in import Applied, Prepare, Rules, Timeout
+from dbops.operations.migrate.stop import Stop
+from dbops.settings import Settings
+
+# How long other migrators are waited for when nobody says it.
+_LOCK_LIMIT_S = 60.0
+
+# lock_not_available and deadlock_detected: the server has rolled everything back.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_TRY_AGAIN = frozenset({"55P03", "40P01"})
+_FIRST_PAUSE_S = 0.25
+_LONGEST_PAUSE_S = 5.0
+
+
+def silent(_: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(slots=True)
+class Options:
+    """How revisions are applied; the time-outs come from the settings."""
+
+    confine: bool = False
+    """Lead every connection of env.py to our database, whatever it says itself."""
+    on_progress: Callable[[str], None] = silent
+    """Told what is waited for."""
+    on_session: Prepare | None = None
+    """Called in each session once its lock is held, before the first revision."""
+    on_applied: Applied | None = None
+    """Called in a revision's own transaction, before that is committed."""
+
+
+@dataclass(slots=True)
+class Attempts:
+    """All passes through env.py until the work was done."""
+
+    run: Run = field(default_factory=Run)
+    """The last one."""
+    before: tuple[str, ...] | None = None
+    """The revisions before the first."""
+    applied: list[AppliedRevision] = field(default_factory=list)
+    """What all of them have applied."""
+    retries: int = 0
+
+    def keep(self) -> None:
+        """Take down what the last pass leaves in the database."""
+        if self.before is None and any(leg.has_run for leg in self.run.legs):
+            self.before = self.run.before
+        for leg in self.run.legs:
+            self.applied += leg.applied if leg.failing is None else leg.survivors
+
+
+async def apply(
+    connectors: Connectors, project: Project, steps: Steps, options: Options
+) -> Attempts:
+    """Run env.py until `steps` are done.
+
+    A revision that did not get its locks within --ddl-lock-timeout was rolled back by
+    the server and is tried again, unless it had ended its transaction before.
+
+    Args:
+        connectors: How to reach the database (role `migration`), and the settings.
+        project: Whose env.py.
+        steps: What Alembic asks for the revisions to apply.
+        options: How.
+
+    Raises:
+        LockedError: If another migrator does not finish, or a table does not become
+            free, in time; whoever is in the way is named.
+        DbopsError: As `run_environment`.
+    """
+    settings, stop, attempts = connectors.settings, Stop(), Attempts()
+    limit_s = settings.lock_timeout
+    lock = Lock(_LOCK_LIMIT_S if limit_s is None else limit_s, stop)
+    rules = Rules(
+        timeouts=_timeouts(settings),
+        lock=lock,
+        on_session=options.on_session,
+        on_applied=options.on_applied,
+        schema=settings.tenant_schema,
+    )
+    blockers = Blockers(
+        connectors,
+        patience_s=settings.ddl_lock_timeout,
+        on_progress=options.on_progress,
+    )
+    async with blockers.watching():
+        while True:
+            attempts.run = blockers.run = Run()
+            try:
+                await run_environment(
+                    connectors,
+                    project,
+                    steps,
+                    run=attempts.run,
+                    rules=rules,
+                    stop=stop,
+                    confine=options.confine,
+                )
+            except Busy:
+                lock.waited_s += await _pause(0.5)
+                continue
+            except LockedError as error:
+                attempts.keep()
+                if not _may_retry(error, attempts, settings.ddl_retries):
+                    raise _blocked(error, blockers, attempts) from error
+            else:
+                attempts.keep()
+                return attempts
+            attempts.retries += 1
+            pause_s = min(_FIRST_PAUSE_S * 1.5**attempts.retries, _LONGEST_PAUSE_S)
+            options.on_progress(
+                f"revision {attempts.run.failing} did not get its locks: tried again "
+                f"({attempts.retries} of {settings.ddl_retries})"
+            )
+            await _pause(pause_s)
+
+
+def _may_retry(error: DbopsError, attempts: Attempts, limit: int) -> bool:
+    run = attempts.run
+    return (
+        error.sqlstate in _TRY_AGAIN
+        and run.failing is not None
+        and all(leg.is_rolled_back for leg in run.legs)
+        and attempts.retries < limit
+    )
+
+
+def _blocked(error: LockedError, blockers: Blockers, attempts: Attempts) -> LockedError:
+    """Say who was in the way, and how often it was tried."""
+    if error.sqlstate not in _TRY_AGAIN:
+        return error
+    who = f"; in the way: {blockers.seen}" if blockers.seen else ""
+    tried = f" ({attempts.retries + 1} attempts)" if attempts.retries else ""
+    return LockedError(
+        f"{error.message}{tried}{who}",
+        hint="run dbops migrate again when the table is free, or raise "
+        "--ddl-lock-timeout",
+        phase=error.phase,
+        sqlstate=error.sqlstate,
+    )
+
+
+async def _pause(longest_s: float) -> float:
+    """Let time pass; return how much, in seconds."""
+    pause_s = longest_s * random.uniform(0.5, 1.0)  # noqa: S311 # spreads those who wait
+    await asyncio.sleep(pause_s)
+    return pause_s
+
+
+def _timeouts(settings: Settings) -> dict[str, Timeout]:
+    said = {
+        "lock_timeout": ("ddl_lock_timeout", settings.ddl_lock_timeout),
+        "statement_timeout": ("statement_timeout", settings.statement_timeout),
+    }
+    return {
+        parameter: Timeout(f"{round(value_s * 1000)}ms", field in settings.sources)
+        for parameter, (field, value_s) in said.items()
+        if value_s is not None
+    }

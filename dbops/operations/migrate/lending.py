@@ -1,0 +1,189 @@
+"""What dbops lends to an env.py: its address, or a connection.
+
+An env.py of Alembic's own templates builds an engine from `sqlalchemy.url`. Where that
+is missing, or still the template's placeholder, the engine is made with a URL that
+holds nothing but the driver, and the rest, the password included, is filled in when
+the driver connects: no URL ever holds it.
+"""
+
+import importlib.util
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Self
+
+from sqlalchemy import Connection, Engine, event
+
+from dbops.credentials import Credentials
+from dbops.endpoint import Endpoint
+from dbops.engine import connect
+from dbops.engine.connect import Connector, Connectors
+from dbops.errors import ConfigError
+from dbops.operations.migrate.project import Project
+
+CONNECTOR = "dbops.connector"
+"""The attribute in which the env.py of `dbops init` finds how to connect."""
+
+
+class Wanted(BaseException):
+    """Leaves an env.py that needs to be lent a connection."""
+
+
+class Place(NamedTuple):
+    """Where dbops itself would migrate; nowhere, when nothing says so."""
+
+    found: Connector | None
+    endpoint: Endpoint | None
+    is_binding: bool
+    """Whether every connection of env.py has to lead here."""
+    missing: ConfigError | None = None
+
+    @classmethod
+    async def of(
+        cls, connectors: Connectors, project: Project, *, confine: bool
+    ) -> Self:
+        """Resolve the role `migration`, the password included.
+
+        The connector returned belongs to no event loop: it knows everything.
+
+        Raises:
+            ConfigError: If settings or secrets are wrong.
+            UnreachableError: If AWS gives no answer in time.
+        """
+        try:
+            connector = connectors.connector("migration", is_ddl=True)
+        except ConfigError as error:
+            return cls(None, None, confine, error)
+        try:
+            endpoint = await connector.login()
+        except ConfigError as error:
+            if project.endpoint is None or confine:
+                raise
+            return cls(None, None, confine, error)
+        known = Connector(Credentials.known(endpoint), connector.options)
+        return cls(known, endpoint, confine)
+
+    @property
+    def connector(self) -> Connector:
+        """How to connect there.
+
+        Raises:
+            ConfigError: If nothing says where.
+        """
+        if self.found is None:
+            assert self.missing is not None  # one of the two  # noqa: S101
+            raise self.missing
+        return self.found
+
+
+class Attributes(dict[Any, Any]):
+    """`config.attributes` of Alembic, which notices who needs a connection.
+
+    Args:
+        attributes: The project's own.
+        place: Where a connection can be had.
+        lent: The connection that is lent; None to lend none yet.
+    """
+
+    def __init__(
+        self, attributes: dict[Any, Any], place: Place, lent: Connection | None
+    ) -> None:
+        super().__init__(attributes)
+        if place.found is not None:
+            self[CONNECTOR] = place.found
+        if lent is not None:
+            self["connection"] = lent
+
+    def __missing__(self, name: object) -> object:
+        """Notice an env.py that cannot do without; one that asks first, can.
+
+        Raises:
+            Wanted: If a connection is wanted.
+            KeyError: For any other name.
+        """
+        if name == "connection":
+            raise Wanted
+        raise KeyError(name)
+
+
+@contextmanager
+def filled_in(project: Project, place: Place) -> Generator[None]:
+    """Let engines without an address lead to `place` for the block.
+
+    Raises:
+        ConfigError: If env.py is synchronous and no synchronous driver is installed.
+    """
+    if place.found is None or (project.endpoint is not None and not place.is_binding):
+        yield
+        return
+    if project.endpoint is None:
+        driver = "asyncpg" if project.is_async else _sync_driver()
+        project.config.set_main_option("sqlalchemy.url", f"postgresql+{driver}://")
+
+    def fill(
+        dialect: Any,  # noqa: ANN401 # SQLAlchemy's event
+        _record: object,
+        arguments: list[Any],
+        keywords: dict[str, Any],
+    ) -> None:
+        if place.is_binding:
+            arguments.clear()
+            keywords.clear()
+        elif keywords.get("host") or any(arguments):
+            return  # an engine with a URL of its own
+        keywords.update(_parameters(dialect.driver, place))
+
+    event.listen(Engine, "do_connect", fill)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "do_connect", fill)
+
+
+def _sync_driver() -> str:
+    for driver in ("psycopg", "psycopg2"):
+        if importlib.util.find_spec(driver) is not None:
+            return driver
+    raise ConfigError(
+        "this project's env.py needs a synchronous driver and none is installed",
+        hint="pip install 'dbops[psycopg]', or let env.py borrow dbops' connection",
+        phase="settings",
+    )
+
+
+def _parameters(driver: str, place: Place) -> dict[str, object]:
+    """Return what the driver's connect() takes."""
+    if driver == "asyncpg":
+        return {"async_creator_fn": _creator(place.connector)}
+    assert place.endpoint is not None  # `found` has one  # noqa: S101
+    return _libpq_parameters(place.connector, place.endpoint)
+
+
+def _creator(connector: Connector) -> Callable[..., Awaitable[connect.Connection]]:
+    async def connected(**_: object) -> connect.Connection:
+        return await connector()
+
+    return connected
+
+
+def _libpq_parameters(connector: Connector, endpoint: Endpoint) -> dict[str, object]:
+    options = connector.options
+    password = endpoint.password
+    parameters: dict[str, object | None] = {
+        "host": ",".join(address.host for address in endpoint.addresses),
+        "port": ",".join(str(address.port) for address in endpoint.addresses),
+        "user": endpoint.user,
+        "password": password.get_secret_value() if password else None,
+        "dbname": endpoint.database,
+        "sslmode": endpoint.sslmode,
+        "sslrootcert": endpoint.sslrootcert,
+        "target_session_attrs": endpoint.target_session_attrs,
+        "application_name": options.application_name,
+        "connect_timeout": max(2, round(options.connect_timeout_s)),
+        "options": " ".join(
+            f"-c {setting}"
+            for setting in (
+                f"{name}={value}" for name, value in options.server_settings.items()
+            )
+        ),
+    }
+    return {name: value for name, value in parameters.items() if value}

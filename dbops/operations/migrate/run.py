@@ -1,0 +1,155 @@
+"""What one pass through env.py saw and did."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from alembic.runtime.migration import MigrationInfo
+from alembic.script import Script
+
+from dbops.endpoint import Endpoint
+from dbops.errors import DbopsError
+from dbops.operations.migrate.migrated import AppliedRevision
+
+
+class PlannedRevision(NamedTuple):
+    """One revision that is to be applied, or taken back."""
+
+    revision: str
+    message: str
+
+
+@dataclass(slots=True)
+class Leg:
+    """What was done over one connection; env.py may configure several."""
+
+    database: str = ""
+    """The database's name, as the server says it."""
+    version_table: str = "alembic_version"
+    """With its schema, where env.py names one."""
+    pid: int | None = None
+    """The server process that runs the DDL."""
+    endpoint: Endpoint | None = None
+    """Where to, as far as env.py's engine tells."""
+    before: tuple[str, ...] = ()
+    planned: tuple[PlannedRevision, ...] = ()
+    applied: list[AppliedRevision] = field(default_factory=list)
+    keeps_transactions: bool = False
+    """Whether env.py says itself what a transaction holds."""
+    has_run: bool = False
+    """Whether Alembic was asked to run on it."""
+    is_one_transaction: bool = False
+    """Whether env.py holds one transaction around all revisions."""
+    is_autocommit: bool = False
+    """Whether each statement is kept at once, because env.py wants it so."""
+    has_committed: bool = False
+    """Whether the revision under way has ended its transaction before its end."""
+    expected: tuple[str, ...] = ()
+    """The version that what was applied leads to."""
+    statement_s: float | None = None
+    """When the statement under way began (perf_counter); None between statements."""
+    _since: float = 0.0
+    _commit_is_due: bool = False
+
+    @property
+    def failing(self) -> str | None:
+        """The revision under way; None before the first and after the last."""
+        if len(self.applied) < len(self.planned):
+            return self.planned[len(self.applied)].revision
+        return None
+
+    @property
+    def survivors(self) -> tuple[AppliedRevision, ...]:
+        """What stays of this when the revision under way fails."""
+        if self.is_one_transaction and not self.has_committed:
+            return ()
+        return tuple(self.applied)
+
+    @property
+    def is_rolled_back(self) -> bool:
+        """Whether the revision that fails leaves nothing behind."""
+        return not (self.has_committed or self.is_autocommit)
+
+    def begin(self, before: Sequence[str], steps: Sequence[Any]) -> None:
+        """Note where the database stands and what is going to be done."""
+        self.before = self.expected = tuple(sorted(before))
+        self.planned = tuple(
+            PlannedRevision(
+                str(step.info.up_revision_id or step.info.source_revision_ids),
+                _message(step.info),
+            )
+            for step in steps
+        )
+        self.has_run = True
+        self._since = perf_counter()
+
+    def note(self, step: MigrationInfo, heads: Collection[str]) -> float:
+        """Take a revision down as applied; return its duration in milliseconds."""
+        self.expected = tuple(sorted(heads))
+        now = perf_counter()
+        duration_ms = round((now - self._since) * 1000, 3)
+        self.applied.append(
+            AppliedRevision(
+                revision=str(step.up_revision_id),
+                message=_message(step),
+                duration_ms=duration_ms,
+            )
+        )
+        self._since = now
+        # In one transaction, what an earlier revision committed stays committed.
+        self.has_committed = self.has_committed and self.is_one_transaction
+        self._commit_is_due = not self.is_one_transaction
+        return duration_ms
+
+    def note_commit(self) -> None:
+        """Take down a commit: Alembic's, after a revision, or one within it."""
+        if not self._commit_is_due:
+            self.has_committed = self.failing is not None
+        self._commit_is_due = False
+
+
+def _message(step: MigrationInfo) -> str:
+    revision = step.up_revision
+    return revision.doc if isinstance(revision, Script) else ""
+
+
+@dataclass(slots=True)
+class Run:
+    """What one pass through env.py saw and did, filled while it runs."""
+
+    legs: list[Leg] = field(default_factory=list)
+    refusal: DbopsError | None = None
+    """What dbops itself raised inside of env.py, which may have swallowed it."""
+    waited_s: float | None = None
+    """How long the lock was waited for, in seconds; None when none was taken."""
+
+    @property
+    def leg(self) -> Leg:
+        """The connection that env.py has configured last."""
+        return self.legs[-1]
+
+    @property
+    def failing(self) -> str | None:
+        """The revision under way; None before the first and after the last."""
+        return self.legs[-1].failing if self.legs else None
+
+    @property
+    def before(self) -> tuple[str, ...]:
+        """The revisions of all databases of env.py."""
+        return tuple(sorted({name for leg in self.legs for name in leg.before}))
+
+    @property
+    def planned(self) -> tuple[PlannedRevision, ...]:
+        """What is to be done, database by database."""
+        return tuple(step for leg in self.legs for step in leg.planned)
+
+    @property
+    def applied(self) -> tuple[AppliedRevision, ...]:
+        """What was done, database by database."""
+        return tuple(step for leg in self.legs for step in leg.applied)
+
+    def refuse(self, error: DbopsError) -> DbopsError:
+        """Keep an error of ours, in case env.py catches everything; return it."""
+        self.refusal = error
+        return error

@@ -1,0 +1,165 @@
+"""The session that env.py runs its revisions in, below SQLAlchemy.
+
+Whatever SQLAlchemy executes begins a transaction in its book-keeping, and Alembic
+commits nothing in a transaction that it finds open. What dbops asks and sets goes
+through the driver's own cursor, which that book-keeping never sees.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.engine import AdaptedConnection
+
+from dbops.engine.quoting import quoted_literal
+from dbops.errors import DbopsError, RefusedError
+from dbops.operations.migrate.stop import Stop
+
+# https://www.postgresql.org/docs/current/functions-info.html
+# client_connection_check_interval lets a server notice that a killed migrator is
+# gone, instead of finishing its statement; from 14 on.
+# https://www.postgresql.org/docs/current/runtime-config-connection.html
+LOOK = """
+SELECT pg_catalog.pg_backend_pid(),
+       pg_catalog.pg_is_in_recovery(),
+       pg_catalog.current_setting('transaction_read_only') = 'on',
+       pg_catalog.current_database()::text,
+       coalesce(pg_catalog.current_schema(), '')::text
+"""
+
+# https://www.postgresql.org/docs/current/view-pg-settings.html
+_PARAMETER = """
+SELECT setting, source IN ('session', 'client')
+  FROM pg_catalog.pg_settings WHERE name = {name}
+ UNION ALL SELECT NULL, true LIMIT 1
+"""
+
+
+class Session:
+    """A connection of env.py's, asked and set without SQLAlchemy's knowledge.
+
+    Args:
+        connection: What env.py hands to Alembic.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        fairy = connection.connection
+        self.raw: Any = fairy.dbapi_connection
+        self._driver: Any = fairy.driver_connection
+        (
+            self.pid,
+            self.is_standby,
+            self.is_read_only,
+            self.database,
+            self.schema,
+        ) = self.ask(LOOK)
+        self._lock_timeout = "0"
+
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether env.py, or Alembic, has a transaction open."""
+        return not self._connection.closed and self._connection.in_transaction()
+
+    def ask(self, sql: str) -> tuple[Any, ...]:
+        """Return the one row of a statement, and leave no transaction behind."""
+        cursor = self.raw.cursor()
+        try:
+            cursor.execute(sql)
+            row = tuple(cursor.fetchone())
+        finally:
+            cursor.close()
+        self._end()
+        return row
+
+    def set(self, name: str, value: str, *, insist: bool = False) -> None:
+        """Set a parameter for the rest of the session.
+
+        What env.py has set stays, and so does what the role or the database says,
+        unless we are to insist.
+        """
+        literal = quoted_literal(name)
+        found, is_env_py = self.ask(_PARAMETER.format(name=literal))
+        if is_env_py or (found != "0" and not insist):
+            return
+        to = quoted_literal(value)
+        self.ask(f"SELECT pg_catalog.set_config({literal}, {to}, false)")
+
+    def suspend_lock_timeout(self) -> None:
+        """Let the next statement wait for its locks as long as it takes."""
+        (self._lock_timeout,) = self.ask(
+            "SELECT pg_catalog.current_setting('lock_timeout')"
+        )
+        self.ask("SELECT pg_catalog.set_config('lock_timeout', '0', false)")
+
+    def restore_lock_timeout(self) -> None:
+        """Set what `suspend_lock_timeout` has replaced."""
+        value = quoted_literal(self._lock_timeout)
+        self.ask(f"SELECT pg_catalog.set_config('lock_timeout', {value}, false)")
+
+    @property
+    def is_autocommit(self) -> bool:
+        """Whether the driver keeps each statement at once."""
+        return bool(getattr(self.raw, "autocommit", False))
+
+    def refusal(self, tenant_schema: str | None) -> DbopsError | None:
+        """Say why revisions must not be applied here; None when they may."""
+        if tenant_schema is not None and self.schema != tenant_schema:
+            return RefusedError(
+                f"env.py works in schema {self.schema!r} and not in {tenant_schema!r}",
+                hint="create the tenant's schema; env.py must keep its search_path",
+                phase="session",
+            )
+        if self.is_standby or self.is_read_only:
+            what = "a standby" if self.is_standby else "read-only"
+            return RefusedError(
+                f"this server is {what}: revisions cannot be applied to it",
+                hint="point DATABASE_URL (or DATABASE_MIGRATION_URL) at the writer",
+                phase="session",
+                sqlstate="25006",
+            )
+        announced = self._announced_pid()
+        if announced is not None and announced != self.pid:
+            return RefusedError(
+                "a connection pooler stands in front of the server: a migration's "
+                "lock and settings would end up in somebody else's session",
+                hint="set DATABASE_MIGRATION_URL to the server's direct address",
+                phase="session",
+            )
+        return None
+
+    def pause(self, pause_s: float, stop: Stop) -> None:
+        """Let time pass; an event loop that env.py runs goes on meanwhile."""
+        if isinstance(self.raw, AdaptedConnection):
+            self.raw.run_async(lambda _: _slept(pause_s))
+        stop.wait(pause_s)
+
+    def cancel(self) -> None:
+        """Ask the server to end the statement under way; from any thread.
+
+        Only for synchronous drivers: the tasks of the others are cancelled.
+        """
+        if not isinstance(self.raw, AdaptedConnection):
+            self.raw.cancel()
+
+    def _end(self) -> None:
+        """End what the driver has begun for us, and nothing that is env.py's."""
+        if not self.is_in_transaction:
+            self.raw.commit()
+
+    def _announced_pid(self) -> int | None:
+        """Return the process that the server named at log-in; poolers name their own.
+
+        https://www.postgresql.org/docs/current/protocol-message-formats.html
+        (BackendKeyData)
+        """
+        for name in ("get_server_pid", "get_backend_pid"):  # asyncpg, psycopg2
+            if hasattr(self._driver, name):
+                return int(getattr(self._driver, name)())
+        pid = getattr(getattr(self._driver, "info", None), "backend_pid", None)
+        return None if pid is None else int(pid)
+
+
+def _slept(pause_s: float) -> Awaitable[None]:
+    return asyncio.sleep(pause_s)
