@@ -152,17 +152,17 @@ async def is_at_head(connector: Connector, heads: Heads) -> bool:
         Alembic has to be asked.
 
     Raises:
-        DbopsError: As `Connector.__call__`.
+        DbopsError: As `Connector.__call__`; what goes wrong after that is a False.
     """
     try:
         async with connector.session() as connection:
             row = await connection.fetchrow(QUESTION)
             server_pid = connection.get_server_pid()
     except DbopsError as error:
-        if error.phase == "query" and error.sqlstate is not None:
+        if error.phase == "query":
             return False  # no version table, or none that we may read
         raise
     assert row is not None  # the query has no FROM  # noqa: S101
     rows, pid, *doubts = row
-    is_same = sorted(rows) == list(heads.rows)
+    is_same = len(rows) == len(heads.rows) and set(rows) == set(heads.rows)
     return is_same and pid == server_pid and not any(doubts)

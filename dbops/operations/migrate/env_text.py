@@ -6,9 +6,10 @@ nothing to Alembic.
 
 import ast
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
 
+from dbops.operations.migrate.env_names import MEANINGS, imported, is_harmless
 from dbops.operations.migrate.env_shapes import FUNCTIONS, HARMLESS, is_known, is_plain
 from dbops.operations.migrate.unsure import UnsureError
 
@@ -24,26 +25,6 @@ class Leads(Enum):
     """What the environment's variable DATABASE_URL names."""
 
 
-# What a name has to be, where env.py has it.
-_MEANINGS = {
-    "context": ("alembic.context",),
-    "pool": ("sqlalchemy.pool",),
-    "engine_from_config": (
-        "sqlalchemy.engine_from_config",
-        "sqlalchemy.engine.engine_from_config",
-    ),
-    "async_engine_from_config": ("sqlalchemy.ext.asyncio.async_engine_from_config",),
-    "AsyncEngine": ("sqlalchemy.ext.asyncio.AsyncEngine",),
-    "fileConfig": ("logging.config.fileConfig",),
-    "asyncio": ("asyncio",),
-    "os": ("os", "os.path"),
-    "sys": ("sys",),
-    "logging": ("logging", "logging.config"),
-    "Path": ("pathlib.Path",),
-    "run_migrations": ("dbops.integrations.alembic.run_migrations",),
-    "config": (),
-    **dict.fromkeys(FUNCTIONS, ()),
-}
 _CONFIG = ast.dump(ast.parse("context.config", mode="eval").body)
 _IS_OFFLINE = ast.dump(ast.parse("context.is_offline_mode()", mode="eval").body)
 _HAS_FILE = tuple(
@@ -86,25 +67,27 @@ class _Reader:
     def __init__(self) -> None:
         self._bound: set[str] = set()
         self._functions: dict[str, ast.stmt] = {}
-        self._starts: list[ast.stmt] = []
-        self._borrows = 0
+        self._start: ast.stmt | None = None
+        self._borrows = False
         self._is_variable = False
 
     def leads(self) -> Leads:
         """Return what all statements together lead to."""
-        if self._borrows == 1 and not self._starts and not self._is_variable:
+        if self._borrows and not self._is_variable:
             return Leads.TO_THE_LENT
-        if self._borrows or len(self._starts) != 1 or "config" not in self._bound:
+        if self._start is None or "config" not in self._bound:
             raise UnsureError("no way that is known")
-        if not is_known(self._functions, self._starts[0]):
+        if not is_known(self._functions, self._start):
             raise UnsureError("not a template")
         return Leads.TO_DATABASE_URL if self._is_variable else Leads.TO_THE_CONFIGURED
 
     def read(self, statement: ast.stmt) -> None:
         """Take one statement of the module."""
+        if self._start is not None or self._borrows:
+            raise UnsureError("something after the end")
         match statement:
             case ast.Import() | ast.ImportFrom():
-                for name, meaning in _imported(statement):
+                for name, meaning in imported(statement):
                     self._bind(name, meaning)
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 self._assign(name, value)
@@ -122,8 +105,8 @@ class _Reader:
                 raise UnsureError("an unknown statement")
 
     def _bind(self, name: str, meaning: str | None = None) -> None:
-        if name in _MEANINGS:
-            known = _MEANINGS[name]
+        if name in MEANINGS:
+            known = MEANINGS[name]
             if meaning not in known if known else name in self._bound:
                 raise UnsureError("a name with another meaning")
         self._bound.add(name)
@@ -132,7 +115,7 @@ class _Reader:
         if name == "config":
             if ast.dump(value) != _CONFIG:
                 raise UnsureError("another configuration")
-        elif name in _MEANINGS or not _is_harmless(value):
+        elif name in MEANINGS or not is_harmless(value):
             raise UnsureError("a value that has to be computed")
         self._bind(name)
 
@@ -149,7 +132,7 @@ class _Reader:
         self, test: str, body: Sequence[ast.stmt], orelse: Sequence[ast.stmt]
     ) -> None:
         if test == _IS_OFFLINE and len(orelse) == 1:
-            self._starts.append(orelse[0])
+            self._start = orelse[0]
             return
         if test not in _HAS_FILE or orelse:
             raise UnsureError("an unknown condition")
@@ -176,14 +159,14 @@ class _Reader:
                     ast.Attribute(ast.Name("sys"), "path"), "append" | "insert"
                 ),
                 args=arguments,
-            ) if all(map(_is_harmless, arguments)):
+            ) if all(map(is_harmless, arguments)):
                 pass
             case _:
                 raise UnsureError("an unknown call")
 
     def _borrow(self, call: ast.Call) -> None:
         self._needs("run_migrations")
-        self._borrows += 1
+        self._borrows = True
         values = [*call.args, *(keyword.value for keyword in call.keywords)]
         names = {keyword.arg for keyword in call.keywords}
         if not names <= HARMLESS or not all(map(is_plain, values)):
@@ -192,30 +175,6 @@ class _Reader:
     def _needs(self, *names: str) -> None:
         if not self._bound.issuperset(names):
             raise UnsureError("a name that is not there yet")
-
-
-def _imported(statement: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
-    """Yield each name that is bound, and what it means."""
-    for alias in statement.names:
-        if alias.name == "*":
-            raise UnsureError("any name")
-        if isinstance(statement, ast.ImportFrom):
-            module = "." * statement.level + (statement.module or "")
-            yield alias.asname or alias.name, f"{module}.{alias.name}"
-        elif alias.asname:
-            yield alias.asname, alias.name
-        else:
-            yield alias.name.partition(".")[0], alias.name
-
-
-def _is_harmless(expression: ast.expr) -> bool:
-    """Tell whether an expression calls nothing but what makes paths and loggers."""
-    allowed = ("os.path.", "Path", "logging.getLogger", "str")
-    calls = [node for node in ast.walk(expression) if isinstance(node, ast.Call)]
-    if not all(ast.unparse(call.func).startswith(allowed) for call in calls):
-        return False
-    others = (ast.Await, ast.NamedExpr, ast.Yield, ast.YieldFrom)
-    return not any(isinstance(node, others) for node in ast.walk(expression))
 
 
 def _without_default(url: ast.expr) -> ast.expr:
