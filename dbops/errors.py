@@ -7,6 +7,7 @@ DbopsError
 ├── UnreachableError    no answer in time
 ├── RefusedError        the server, or a guard of dbops, said no
 ├── LockedError         a lock was not obtained in time
+├── PendingError        work remains: the schema is not what the code needs
 └── FailedError         an answer, and it is bad: the work was tried and failed
 
 Each carries one sentence, a hint, and the outcome that the command line turns into
@@ -100,6 +101,13 @@ class LockedError(DbopsError):
     """A lock was not obtained in time."""
 
     outcome = Outcome.LOCKED
+    retryable = True
+
+
+class PendingError(DbopsError):
+    """Work remains, and somebody else was to do it: the schema is not there yet."""
+
+    outcome = Outcome.PENDING
     retryable = True
 
 

@@ -1,1 +1,0 @@
-"""Has the reader replayed what the writer wrote?"""
