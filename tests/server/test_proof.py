@@ -77,12 +77,13 @@ async def test_the_leftover_of_a_failed_reindex_is_to_be_dropped(
 @asynccontextmanager
 async def building(served: Served, statement: str) -> AsyncGenerator[None]:
     """Hold a concurrent build up half-way, with a writer that does not end."""
-    writer, builder = await connect(served.writer), await connect(served.writer)
+    # Three: what a transaction has read of the progress, it reads again and again.
+    writer, builder, watcher = [await connect(served.writer) for _ in range(3)]
     await writer.execute("BEGIN; INSERT INTO items VALUES (7)")
     build = asyncio.ensure_future(builder.execute(statement))
     under_way = "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = $1"
     async with asyncio.timeout(30):
-        while not await writer.fetchval(
+        while not await watcher.fetchval(
             f"{under_way} AND phase LIKE 'waiting%'", served.name
         ):
             await asyncio.sleep(0.02)
@@ -92,6 +93,7 @@ async def building(served: Served, statement: str) -> AsyncGenerator[None]:
         await writer.close()
         await build
         await builder.close()
+        await watcher.close()
 
 
 @asynccontextmanager
