@@ -180,11 +180,14 @@ def test_two_configurations_that_may_both_be_meant_are_left_to_alembic(
         "[alembic]\nscript_location = migrations\n"
     )
     assert heads_of("sub/alembic.ini") is not None
-    toml(project / "sub", "version_locations = ['x']")
-    assert heads_of("sub/alembic.ini") is None
-    (project / "sub" / "pyproject.toml").unlink()
     toml(project, "version_locations = ['x']")
     assert heads_of("sub/alembic.ini") is None
+    toml(project / "sub", "version_locations = ['x']")
+    assert heads_of("sub/alembic.ini") is None
+    (project / "pyproject.toml").unlink()
+    found = heads_of("sub/alembic.ini")
+    assert found is not None
+    assert found.heads == ()
 
 
 def test_without_a_project_or_with_arguments_alembic_is_asked(project: Path) -> None:

@@ -76,8 +76,8 @@ def _files(given: str | None) -> _Files:
     other = "alembic.ini" if path.suffix == ".toml" else "pyproject.toml"
     beside, here = path.with_name(other), Path(other)
     found = _says(beside)
-    if found != _says(here) or (found and not beside.samefile(here)):
-        raise UnsureError("two files beside each other")
+    if _says(here) and not (found and beside.samefile(here)):
+        raise UnsureError("a file here, and another there")
     if path.suffix == ".toml":
         return _Files(beside if found else None, path)
     return _Files(path, beside if found else None)
