@@ -1,10 +1,13 @@
 """check: models against a real database, difference by difference, and its twins."""
 
+import asyncio
 import json
 from pathlib import Path
 from textwrap import indent
 
 import pytest
+from alembic import command
+from alembic.config import Config
 
 from dbops.engine.connect import connect
 from dbops.errors import ConfigError, RefusedError, UnreachableError, UsageError
@@ -221,11 +224,13 @@ async def test_partitions_and_what_they_inherit_are_no_differences(
 ) -> None:
     visit = """
 Table("visit", metadata, Column("n", Integer), Index("by_n", "n"),
+      Column("shelf", Integer, ForeignKey("shelf.id")), UniqueConstraint("n"),
       CheckConstraint("n > 0", name="few"),
       postgresql_partition_by="RANGE (n)")
 """
     await shop.run(
-        "CREATE TABLE visit (n int CONSTRAINT few CHECK (n > 0)) "
+        "CREATE TABLE visit (n int UNIQUE CONSTRAINT few CHECK (n > 0), "
+        "shelf int REFERENCES shelf) "
         "PARTITION BY RANGE (n)",
         "CREATE INDEX by_n ON visit (n)",
         "CREATE TABLE visit_1 PARTITION OF visit FOR VALUES FROM (0) TO (9)",
@@ -233,7 +238,8 @@ Table("visit", metadata, Column("n", Integer), Index("by_n", "n"),
     shop.model(ARTICLE + visit)
     assert (await shop.check()).differences == ()
     # Also where the models know a partition by name.
-    part = 'Table("visit_1", metadata, Column("n", Integer))\n'
+    columns = 'Column("n", Integer), Column("shelf", Integer)'
+    part = f'Table("visit_1", metadata, {columns})\n'
     shop.model(ARTICLE + visit + part)
     assert (await shop.check()).differences == ()
     await shop.run("CREATE INDEX its_own ON visit_1 (n)")
@@ -270,6 +276,8 @@ async def test_other_schemas_version_tables_and_the_journal_are_no_differences(
         "CREATE TABLE alembic_version_of_another (version_num varchar(32) NOT NULL)",
     )
     assert (await shop.check()).differences == ()
+    # As some keep it: with a column of their own, and named with its schema.
+    await shop.run("ALTER TABLE alembic_version ADD since timestamptz")
     options = "{'include_schemas': True, 'version_table_schema': 'public'}"
     shop.model(ARTICLE, options=options)
     assert (await shop.check()).differences == ()
@@ -292,6 +300,30 @@ async def test_a_model_of_a_view_is_not_missing(shop: Shop) -> None:
     assert (await shop.check()).drift == "found"
     await shop.run("CREATE VIEW cheap AS SELECT id FROM article")
     assert (await shop.check()).drift == "none"
+
+
+@pytest.mark.parametrize("template", ["generic", "async", "pyproject"])
+async def test_an_env_py_that_opens_its_own_connection_is_checked_too(
+    shop: Shop, template: str
+) -> None:
+    folder = shop.folder / template
+    ini, toml = folder / "alembic.ini", folder / "pyproject.toml"
+    folder.mkdir()
+    config = Config(str(ini), toml_file=str(toml))
+    await asyncio.to_thread(
+        command.init, config, str(folder / "migrations"), template=template
+    )
+    env = folder / "migrations" / "env.py"
+    models = f"from sqlalchemy import *\nmetadata = MetaData()\n{ARTICLE}"
+    text = env.read_text().replace("target_metadata = None", f"{models}\n§")
+    env.write_text(text.replace("§", "target_metadata = metadata"))
+    write_revision(folder, "a1", None, "pass")
+    project = Project(str(toml if template == "pyproject" else ini))
+    found = await check(shop.served.connectors(), project)
+    assert (found.drift, found.outcome) == ("none", "ok"), found.differences
+    await shop.run("DROP INDEX ix_price")
+    found = await check(shop.served.connectors(), project)
+    assert [d.kind for d in found.differences] == ["add_index"]
 
 
 async def test_without_models_drift_is_unknown_and_never_ok(shop: Shop) -> None:
