@@ -181,7 +181,7 @@ def migrated(
     return asyncio.create_task(
         wait_for_migrations(
             served.connectors(),
-            project,
+            lambda: project,
             limit_s=limit_s,
             on_failure=failures.take if failures is not None else None,
         )
@@ -228,6 +228,39 @@ async def test_a_database_ahead_of_the_code_is_refused_at_once(
     assert failures == []
 
 
+async def test_a_head_that_another_depends_on_is_not_waited_for(
+    served: Served, project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "migrations" / "versions" / "d4.py").write_text(
+        "revision, down_revision, depends_on = 'd4', None, 'c3'\n"
+        "branch_labels = ('other',)\n"
+        "def upgrade(): pass\ndef downgrade(): pass\n"
+    )
+    project = Project(str(tmp_path / "alembic.ini"))
+    await migrate(served.connectors(), project, "heads")
+    async with on(served.writer) as writer:
+        rows = await writer.fetch("SELECT version_num FROM alembic_version")
+    assert [row["version_num"] for row in rows] == ["d4"]
+    assert (await migrated(served, project, 10)).attempts == 1
+
+
+async def test_a_cheap_question_that_says_yes_is_believed(
+    served: Served, project: Project
+) -> None:
+    answers = iter([False, True])
+
+    async def is_surely_there() -> bool:
+        return next(answers)
+
+    found = await wait_for_migrations(
+        served.connectors(),
+        lambda: project,
+        limit_s=30,
+        is_surely_there=is_surely_there,
+    )
+    assert found.attempts == 2
+
+
 async def test_migrations_wait_for_the_database_itself(
     served: Served, project: Project
 ) -> None:
@@ -250,7 +283,7 @@ async def test_a_server_that_is_not_there_in_the_end_is_unreachable(
         load_settings(flags={"database_url": "postgresql://u:p@127.0.0.1:1/x"})
     )
     with pytest.raises(UnreachableError, match="in vain: nothing listens"):
-        await wait_for_migrations(gone, project, limit_s=1)
+        await wait_for_migrations(gone, lambda: project, limit_s=1)
 
 
 async def test_the_replica_is_waited_for(served: Served) -> None:
