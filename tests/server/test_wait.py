@@ -299,6 +299,23 @@ async def test_the_replica_is_waited_for(served: Served) -> None:
     assert found.replica.reader == str(served.reader.addresses[0])
 
 
+async def test_on_aurora_the_version_of_the_migrations_is_waited_for(
+    served: Served, project: Project
+) -> None:
+    connectors = served.connectors()
+    async with on(served.writer) as writer:
+        await writer.execute("CREATE FUNCTION aurora_version() RETURNS int RETURN 1")
+    with pytest.raises(RefusedError, match="is Aurora"):
+        await wait_for_replica(connectors, limit_s=30)
+    await migrate(connectors, project)
+    found = await wait_for_replica(
+        connectors, limit_s=30, version=lambda: read_version(connectors, project)
+    )
+    assert found.replica.bytes_behind is None
+    async with on(served.reader) as reader:
+        assert await reader.fetchval("SELECT version_num FROM alembic_version") == "c3"
+
+
 async def test_without_a_reader_there_is_none_to_wait_for(served: Served) -> None:
     with pytest.raises(ConfigError, match="no reader is configured"):
         await wait_for_replica(connectors_to(served.writer), limit_s=1)
