@@ -11,6 +11,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dbops.engine.connect import Connectors
 from dbops.engine.database import ddl_connection
@@ -24,6 +25,7 @@ TAKE_TURNS = text("""
     SELECT pg_catalog.pg_advisory_xact_lock(
         pg_catalog.hashtextextended('dbops:create-tables', 0))
 """)
+WAIT_AT_MOST = text("SELECT pg_catalog.set_config('lock_timeout', :limit, true)")
 
 
 class CreatedTables(Result):
@@ -74,11 +76,17 @@ async def create_tables(connectors: Connectors, metadata: MetaData) -> CreatedTa
     Raises:
         RefusedError: If the role may not create tables, or it is a standby.
         FailedError: If the server refuses a definition; then nothing is created.
+        LockedError: If others create tables, or hold one that a key refers to, for
+            too long.
         DbopsError: As `Connector.__call__`.
     """
     connector = connectors.connector("migration", is_ddl=True)
+    settings = connectors.settings
     async with ddl_connection(connector) as connection, connection.begin():
+        await _wait_at_most(connection, settings.lock_timeout)
         await connection.execute(TAKE_TURNS)
+        # A foreign key locks the table that it refers to.
+        await _wait_at_most(connection, settings.ddl_lock_timeout)
         existing = await connection.run_sync(_existing, metadata)
         await connection.run_sync(metadata.create_all)
     names = tuple(table.fullname for table in metadata.sorted_tables)
@@ -86,6 +94,12 @@ async def create_tables(connectors: Connectors, metadata: MetaData) -> CreatedTa
         created=tuple(name for name in names if name not in existing),
         existing=tuple(name for name in names if name in existing),
     )
+
+
+async def _wait_at_most(connection: AsyncConnection, limit_s: float | None) -> None:
+    """Bound how long a lock is waited for, until the transaction ends."""
+    if limit_s is not None:
+        await connection.execute(WAIT_AT_MOST, {"limit": f"{round(limit_s * 1000)}ms"})
 
 
 async def planned_tables(connectors: Connectors, metadata: MetaData) -> CreatedTables:

@@ -7,7 +7,7 @@ from sqlalchemy import Column, Enum, ForeignKey, Integer, MetaData, Table, text
 
 from dbops.engine.connect import connect
 from dbops.engine.database import ddl_connection
-from dbops.errors import DbopsError, RefusedError, UsageError
+from dbops.errors import DbopsError, LockedError, RefusedError, UsageError
 from dbops.operations.create_tables import create_tables, load_metadata, planned_tables
 from tests.conftest import Served
 
@@ -40,6 +40,20 @@ async def test_ten_at_once_create_each_table_once(served: Served) -> None:
     )
     assert [r.created for r in results].count(("customers", "orders")) == 1
     assert [r.existing for r in results].count(("customers", "orders")) == 9
+
+
+async def test_a_table_that_somebody_holds_is_waited_for_in_vain(
+    served: Served,
+) -> None:
+    holder = await connect(served.writer)
+    await holder.execute("CREATE TABLE customers (id int PRIMARY KEY)")
+    async with holder.transaction():
+        await holder.execute("LOCK customers")
+        with pytest.raises(LockedError) as raised:
+            await create_tables(served.connectors(ddl_lock_timeout="100ms"), shop())
+    assert raised.value.sqlstate == "55P03"
+    assert await holder.fetchval("SELECT to_regclass('orders')") is None
+    await holder.close()
 
 
 async def test_a_definition_that_the_server_refuses_leaves_nothing(
