@@ -3,7 +3,6 @@
 import asyncio
 import json
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -25,46 +24,9 @@ from dbops.operations.migrate.status import migration_status
 from dbops.operations.migrate.upgrade import migrate
 from dbops.settings import load_settings
 from tests.conftest import Served, clean_environment
+from tests.revisions import opened, tables, write_revision
 
 STARTER = starter_folder() / "alembic.ini"
-
-
-def write_revision(project: Path, name: str, down: str | None, upgrade: str) -> None:
-    """Write one revision by hand, as a user would."""
-    folder = next(p for p in project.iterdir() if (p / "versions").is_dir())
-    body = textwrap.indent(textwrap.dedent(upgrade).strip(), "    ")
-    (folder / "versions" / f"{name}.py").write_text(
-        f'"""do {name}"""\n'
-        "from alembic import op\n"
-        f"revision, down_revision = {name!r}, {down!r}\n"
-        f"def upgrade():\n{body}\n"
-        "def downgrade():\n    pass\n"
-    )
-
-
-@pytest.fixture
-async def project(tmp_path: Path) -> Path:
-    """A project as `dbops init` makes it, with three revisions."""
-    await init(tmp_path)
-    write_revision(tmp_path, "a1", None, "op.execute('CREATE TABLE a (n int)')")
-    write_revision(tmp_path, "b2", "a1", "op.execute('CREATE TABLE b (n int)')")
-    write_revision(tmp_path, "c3", "b2", "op.execute('CREATE TABLE c (n int)')")
-    return tmp_path
-
-
-def opened(project: Path) -> Project:
-    return Project(str(project / "alembic.ini"))
-
-
-async def tables(served: Served) -> set[str]:
-    connection = await connect(served.writer)
-    try:
-        rows = await connection.fetch(
-            "SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = 'public'"
-        )
-        return {row["tablename"] for row in rows}
-    finally:
-        await connection.close()
 
 
 async def test_this_repository_migrates_from_empty_and_then_does_nothing(
@@ -177,9 +139,7 @@ async def test_whoever_holds_the_lock_is_named(served: Served, project: Path) ->
     await other.execute(f"SELECT pg_catalog.pg_advisory_lock({key})")
     try:
         with pytest.raises(LockedError, match="other migrator") as raised:
-            await migrate(
-                served.connectors(lock_timeout="300ms"), opened(project)
-            )
+            await migrate(served.connectors(lock_timeout="300ms"), opened(project))
         assert str(other.get_server_pid()) in raised.value.message
     finally:
         await other.close()

@@ -4,16 +4,22 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from alembic.runtime.migration import MigrationInfo
+from sqlalchemy import Connection
 
 from dbops.engine.connect import Connectors
 from dbops.errors import DbopsError, LockedError
+from dbops.operations.migrate import journal
 from dbops.operations.migrate.blockers import Blockers
 from dbops.operations.migrate.environment import run_environment
 from dbops.operations.migrate.lock import Busy, Lock
 from dbops.operations.migrate.migrated import AppliedRevision
 from dbops.operations.migrate.project import Project, Steps
-from dbops.operations.migrate.run import Run
-from dbops.operations.migrate.step_in import Applied, Prepare, Rules, Timeout
+from dbops.operations.migrate.run import Leg, Run
+from dbops.operations.migrate.session import Parameter
+from dbops.operations.migrate.step_in import Applied, Guard, Rules
 from dbops.operations.migrate.stop import Stop
 from dbops.settings import Settings
 
@@ -25,6 +31,12 @@ _LOCK_LIMIT_S = 60.0
 _TRY_AGAIN = frozenset({"55P03", "40P01"})
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 5.0
+
+
+# Lets a server notice that a killed migrator is gone, instead of finishing its
+# statement; from 14 on.
+# https://www.postgresql.org/docs/current/runtime-config-connection.html
+NOTICE_DEATH = Parameter("client_connection_check_interval", "500ms")
 
 
 def silent(_: str) -> None:
@@ -39,10 +51,14 @@ class Options:
     """Lead every connection of env.py to our database, whatever it says itself."""
     on_progress: Callable[[str], None] = silent
     """Told what is waited for."""
-    on_session: Prepare | None = None
-    """Called in each session once its lock is held, before the first revision."""
+    journal: bool = False
+    """Keep the journal of the database."""
+    wait_replica_s: float | None = None
+    """Then wait for the reader to follow, so many seconds; None does not wait."""
     on_applied: Applied | None = None
     """Called in a revision's own transaction, before that is committed."""
+    guard: Guard | None = None
+    """Called with each session before anything is done in it."""
 
 
 @dataclass(slots=True)
@@ -88,11 +104,12 @@ async def apply(
     limit_s = settings.lock_timeout
     lock = Lock(_LOCK_LIMIT_S if limit_s is None else limit_s, stop)
     rules = Rules(
-        timeouts=_timeouts(settings),
+        parameters=_parameters(settings),
         lock=lock,
-        on_session=options.on_session,
-        on_applied=options.on_applied,
+        on_session=journal.prepare if options.journal else None,
+        on_applied=_noting(options),
         schema=settings.tenant_schema,
+        guard=options.guard,
     )
     blockers = Blockers(
         connectors,
@@ -131,6 +148,33 @@ async def apply(
             await _pause(pause_s)
 
 
+def _noting(options: Options) -> Applied | None:
+    """Write the journal besides what was asked for."""
+    if not options.journal:
+        return options.on_applied
+
+    def noted(
+        connection: Connection, leg: Leg, step: MigrationInfo, duration_ms: float
+    ) -> None:
+        if options.on_applied is not None:
+            options.on_applied(connection, leg, step, duration_ms)
+        done = leg.applied[-1]
+        way: journal.Direction = "upgrade" if step.is_upgrade else "downgrade"
+        journal.note(
+            connection,
+            revision=done.revision,
+            message=done.message,
+            direction="stamp" if step.is_stamp else way,
+            before=leg.came_from,
+            after=leg.expected,
+            started_at=datetime.now(UTC) - timedelta(milliseconds=duration_ms),
+            duration_ms=duration_ms,
+            version_table=leg.version_table,
+        )
+
+    return noted
+
+
 def _may_retry(error: DbopsError, attempts: Attempts, limit: int) -> bool:
     run = attempts.run
     return (
@@ -163,13 +207,14 @@ async def _pause(longest_s: float) -> float:
     return pause_s
 
 
-def _timeouts(settings: Settings) -> dict[str, Timeout]:
+def _parameters(settings: Settings) -> tuple[Parameter, ...]:
     said = {
         "lock_timeout": ("ddl_lock_timeout", settings.ddl_lock_timeout),
         "statement_timeout": ("statement_timeout", settings.statement_timeout),
     }
-    return {
-        parameter: Timeout(f"{round(value_s * 1000)}ms", field in settings.sources)
-        for parameter, (field, value_s) in said.items()
+    timeouts = (
+        Parameter(name, f"{round(value_s * 1000)}ms", insist=field in settings.sources)
+        for name, (field, value_s) in said.items()
         if value_s is not None
-    }
+    )
+    return (NOTICE_DEATH, *timeouts)

@@ -18,6 +18,7 @@ from dbops.engine.database import ddl_connection
 from dbops.errors import DbopsError
 from dbops.operations.migrate.lending import Attributes, Place, Wanted, filled_in
 from dbops.operations.migrate.project import Project, Steps, Turn
+from dbops.operations.migrate.revisions import readable
 from dbops.operations.migrate.run import Run
 from dbops.operations.migrate.step_in import Rules, step_in
 from dbops.operations.migrate.stop import Stop
@@ -103,7 +104,8 @@ def _noted(steps: Steps, run: Run) -> Steps:
 
     def asked(current: tuple[str, ...], context: MigrationContext) -> Any:  # noqa: ANN401 # Alembic's own
         try:
-            planned = list(steps(current, context))
+            with readable():
+                planned = list(steps(current, context))
         except DbopsError as error:
             raise run.refuse(error) from error
         run.leg.begin(current, planned)

@@ -17,7 +17,7 @@ from dbops.credentials import Credentials
 from dbops.endpoint import Endpoint
 from dbops.engine import connect
 from dbops.engine.connect import Connector, Connectors
-from dbops.errors import ConfigError
+from dbops.errors import ConfigError, DbopsError
 from dbops.operations.migrate.project import Project
 
 CONNECTOR = "dbops.connector"
@@ -35,7 +35,7 @@ class Place(NamedTuple):
     endpoint: Endpoint | None
     is_binding: bool
     """Whether every connection of env.py has to lead here."""
-    missing: ConfigError | None = None
+    missing: DbopsError | None = None
 
     @classmethod
     async def of(
@@ -55,7 +55,7 @@ class Place(NamedTuple):
             return cls(None, None, confine, error)
         try:
             endpoint = await connector.login()
-        except ConfigError as error:
+        except DbopsError as error:
             if project.endpoint is None or confine:
                 raise
             return cls(None, None, confine, error)

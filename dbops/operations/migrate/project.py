@@ -17,6 +17,7 @@ from alembic.util import CommandError
 
 from dbops.endpoint import Address, Endpoint, parse_url
 from dbops.errors import ConfigError
+from dbops.operations.migrate.revisions import readable
 
 # Alembic installs the environment that runs as module globals, so that two at once
 # would send one's DDL to the other's database.
@@ -82,7 +83,17 @@ class Project:
     @property
     def heads(self) -> tuple[str, ...]:
         """The newest revisions in the project."""
-        return tuple(sorted(self.script.get_heads()))
+        with readable():
+            return tuple(sorted(self.script.get_heads()))
+
+    def has(self, revision: str) -> bool:
+        """Tell whether a revision is called exactly so."""
+        try:
+            with readable():
+                found = self.script.get_revision(revision)
+        except CommandError:
+            return False
+        return found.revision == revision
 
     @property
     def is_async(self) -> bool:

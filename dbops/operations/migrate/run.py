@@ -47,6 +47,8 @@ class Leg:
     """Whether the revision under way has ended its transaction before its end."""
     expected: tuple[str, ...] = ()
     """The version that what was applied leads to."""
+    came_from: tuple[str, ...] = ()
+    """The version before the revision that was applied last."""
     statement_s: float | None = None
     """When the statement under way began (perf_counter); None between statements."""
     _since: float = 0.0
@@ -86,7 +88,7 @@ class Leg:
 
     def note(self, step: MigrationInfo, heads: Collection[str]) -> float:
         """Take a revision down as applied; return its duration in milliseconds."""
-        self.expected = tuple(sorted(heads))
+        self.came_from, self.expected = self.expected, tuple(sorted(heads))
         now = perf_counter()
         duration_ms = round((now - self._since) * 1000, 3)
         self.applied.append(

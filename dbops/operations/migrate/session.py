@@ -6,8 +6,8 @@ through the driver's own cursor, which that book-keeping never sees.
 """
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Any
+from collections.abc import Awaitable, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import AdaptedConnection
@@ -17,9 +17,6 @@ from dbops.errors import DbopsError, RefusedError
 from dbops.operations.migrate.stop import Stop
 
 # https://www.postgresql.org/docs/current/functions-info.html
-# client_connection_check_interval lets a server notice that a killed migrator is
-# gone, instead of finishing its statement; from 14 on.
-# https://www.postgresql.org/docs/current/runtime-config-connection.html
 LOOK = """
 SELECT pg_catalog.pg_backend_pid(),
        pg_catalog.pg_is_in_recovery(),
@@ -29,11 +26,21 @@ SELECT pg_catalog.pg_backend_pid(),
 """
 
 # https://www.postgresql.org/docs/current/view-pg-settings.html
-_PARAMETER = """
-SELECT setting, source IN ('session', 'client')
-  FROM pg_catalog.pg_settings WHERE name = {name}
- UNION ALL SELECT NULL, true LIMIT 1
+_SET = """
+SELECT pg_catalog.count(pg_catalog.set_config(w.name, w.value, false))
+  FROM (VALUES {wanted}) AS w (name, value, insist)
+  JOIN pg_catalog.pg_settings s ON s.name = w.name
+ WHERE s.source NOT IN ('session', 'client') AND (w.insist OR s.setting = '0')
 """
+
+
+class Parameter(NamedTuple):
+    """A time-out of the session."""
+
+    name: str
+    value: str
+    insist: bool = False
+    """Whether it also replaces what the role or the database says."""
 
 
 class Session:
@@ -73,18 +80,17 @@ class Session:
         self._end()
         return row
 
-    def set(self, name: str, value: str, *, insist: bool = False) -> None:
-        """Set a parameter for the rest of the session.
+    def set(self, parameters: Sequence[Parameter]) -> None:
+        """Set parameters for the rest of the session, if the server knows them.
 
         What env.py has set stays, and so does what the role or the database says,
         unless we are to insist.
         """
-        literal = quoted_literal(name)
-        found, is_env_py = self.ask(_PARAMETER.format(name=literal))
-        if is_env_py or (found != "0" and not insist):
-            return
-        to = quoted_literal(value)
-        self.ask(f"SELECT pg_catalog.set_config({literal}, {to}, false)")
+        wanted = ", ".join(
+            f"({quoted_literal(it.name)}, {quoted_literal(it.value)}, {it.insist})"
+            for it in parameters
+        )
+        self.ask(_SET.format(wanted=wanted))
 
     def suspend_lock_timeout(self) -> None:
         """Let the next statement wait for its locks as long as it takes."""

@@ -6,7 +6,7 @@ and given its time-outs; at the second its transactions are settled.
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -15,10 +15,10 @@ from alembic.runtime.migration import MigrationContext, MigrationInfo
 from sqlalchemy import Connection, event
 
 from dbops.endpoint import Address, Endpoint, parse_url
-from dbops.errors import ConfigError, LockedError
+from dbops.errors import ConfigError, DbopsError, LockedError, RefusedError
 from dbops.operations.migrate.lock import Lock, give_back
 from dbops.operations.migrate.run import Leg, Run
-from dbops.operations.migrate.session import Session
+from dbops.operations.migrate.session import Parameter, Session
 from dbops.operations.migrate.stop import Stop
 
 # Cut short, these leave an invalid index behind; and while they wait for a lock,
@@ -30,31 +30,28 @@ _ENDS_TRANSACTION = re.compile(
 )
 
 Prepare = Callable[[Connection], None]
-"""Called with a session before its first revision; what it executes is committed."""
+"""Called before the first revision, once the lock is held; it commits what it does."""
 
 Applied = Callable[[Connection, Leg, MigrationInfo, float], None]
 """Called in a revision's own transaction, before that is committed."""
 
 
-class Timeout(NamedTuple):
-    """The value of a parameter of the session."""
-
-    value: str
-    insist: bool
-    """Whether it also replaces what the role or the database says."""
+Guard = Callable[[Connection, Session], DbopsError | None]
+"""Called with a session before anything is done in it; says why nothing must be."""
 
 
 class Rules(NamedTuple):
     """What dbops does to a session in which revisions are applied."""
 
-    timeouts: Mapping[str, Timeout]
-    """Parameters, where env.py has not set them: name → value."""
+    parameters: Sequence[Parameter]
+    """What is set for the session, where env.py has not set it."""
     lock: Lock
     on_session: Prepare | None = None
     """Called once the lock is held, before the first revision."""
     on_applied: Applied | None = None
     schema: str | None = None
     """Which schema the session has to be in: that of a tenant."""
+    guard: Guard | None = None
 
 
 def step_in(
@@ -75,6 +72,8 @@ def step_in(
         leg = Leg(version_table=_version_table(options))
         run.legs.append(leg)
         if connection is not None:
+            if connection.dialect.name != "postgresql":
+                raise run.refuse(_foreign(connection.dialect.name))
             leg.endpoint = _endpoint(connection)
             if rules is not None:
                 session = _prepared(connection, leg, run, stop, rules)
@@ -112,12 +111,13 @@ def _prepared(
     stop.reaches(session.cancel)
     leg.pid, leg.database = session.pid, session.database
     leg.is_autocommit = session.is_autocommit
-    refusal = session.refusal(rules.schema)
+    refusal = rules.guard and rules.guard(connection, session)
+    refusal = refusal or session.refusal(rules.schema)
     if refusal is not None:
         raise run.refuse(refusal)
     if "." not in leg.version_table:
         leg.version_table = f"{session.schema}.{leg.version_table}"
-    session.set("client_connection_check_interval", "500ms")
+    session.set(rules.parameters)
     try:
         rules.lock.take(session, leg.version_table)
     except LockedError as error:
@@ -125,13 +125,19 @@ def _prepared(
     finally:
         run.waited_s = rules.lock.waited_s
     give_back(connection, session, leg.version_table)
-    # Only now: waiting for the other migrator is not waiting for a table.
-    for name, timeout in rules.timeouts.items():
-        session.set(name, timeout.value, insist=timeout.insist)
-    if rules.on_session is not None and not session.is_in_transaction:
-        rules.on_session(connection)
-        connection.commit()
+    if rules.on_session is not None:
+        _with_own_transaction(connection, session, rules.on_session)
     return session
+
+
+def _with_own_transaction(
+    connection: Connection, session: Session, prepare: Prepare
+) -> None:
+    if session.is_in_transaction:
+        with connection.engine.connect() as own:
+            prepare(own)
+    else:
+        prepare(connection)
 
 
 def _in_one(context: MigrationContext, run_migrations: Callable[[], None]) -> None:
@@ -178,6 +184,14 @@ def _callbacks(
             rules.on_applied(connection, leg, step, duration_ms)
 
     return (*callbacks, note)
+
+
+def _foreign(dialect: str) -> DbopsError:
+    return RefusedError(
+        f"env.py connects to {dialect}: dbops migrates PostgreSQL alone",
+        hint="check sqlalchemy.url, or what env.py takes its URL from",
+        phase="session",
+    )
 
 
 def _version_table(options: Mapping[str, Any]) -> str:

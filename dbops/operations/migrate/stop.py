@@ -45,9 +45,9 @@ class Stop:
         Args:
             cancel: Ends the statement of a synchronous driver, from any thread.
         """
+        self._loop, self._cancel = None, cancel
         with suppress(RuntimeError):
             self._loop = asyncio.get_running_loop()
-        self._cancel = cancel
 
     def ask(self) -> None:
         """Ask env.py to end, from another thread."""

@@ -7,10 +7,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 
 from dbops.engine.connect import Connectors
-from dbops.errors import DbopsError, RefusedError, UsageError
 from dbops.operations.migrate.apply import Options, apply
+from dbops.operations.migrate.follow import followed
 from dbops.operations.migrate.migrated import Migrated
 from dbops.operations.migrate.project import Project, Steps
+from dbops.operations.migrate.targets import check_known, unreachable_target
 from dbops.operations.migrate.verify import verified
 
 
@@ -41,7 +42,16 @@ async def migrate(
     options = options or Options()
     steps = upgrade_steps(project, revision)
     attempts = await apply(connectors, project, steps, options)
-    return await verified(connectors, project, attempts, confine=options.confine)
+    done = await verified(connectors, project, attempts, confine=options.confine)
+    if options.wait_replica_s is None:
+        return done
+    return await followed(
+        connectors,
+        done,
+        attempts.run.leg,
+        limit_s=options.wait_replica_s,
+        on_progress=options.on_progress,
+    )
 
 
 def upgrade_steps(project: Project, revision: str) -> Steps:
@@ -56,39 +66,3 @@ def upgrade_steps(project: Project, revision: str) -> Steps:
             raise unreachable_target(project, revision, error) from error
 
     return steps
-
-
-def check_known(project: Project, current: Sequence[str]) -> None:
-    """See that this code has the database's revisions.
-
-    Raises:
-        RefusedError: If it has not: the database is ahead.
-    """
-    for name in current:
-        try:
-            project.script.get_revision(name)
-        except CommandError as error:
-            raise RefusedError(
-                f"the database is ahead of this code: it is at {name}, which this "
-                "project does not have",
-                hint="deploy the code that has this revision; see: dbops status",
-                phase="migrate",
-            ) from error
-
-
-def unreachable_target(
-    project: Project, revision: str, error: CommandError
-) -> DbopsError:
-    """Return what it means that Alembic finds no way to a revision."""
-    if "Multiple head" in str(error):
-        return RefusedError(
-            f"the project has several heads: {', '.join(project.heads)}",
-            hint="name one, or heads for all; alembic merge joins them",
-            phase="migrate",
-        )
-    if "Can't locate" in str(error) or "No such revision" in str(error):
-        return UsageError(
-            f"this project has no revision {revision!r}",
-            hint="see: alembic history",
-        )
-    return UsageError(f"there is no way to {revision!r}: {error}")

@@ -20,10 +20,6 @@ from dbops.operations.migrate.proof import (
 from dbops.operations.migrate.run import Leg
 from dbops.results import Status
 
-# What REINDEX CONCURRENTLY leaves behind has nothing to do with a migration.
-# https://www.postgresql.org/docs/current/sql-reindex.html
-_LEFTOVER = ("_ccnew", "_ccold")
-
 
 async def verified(
     connectors: Connectors, project: Project, attempts: Attempts, *, confine: bool
@@ -39,6 +35,7 @@ async def verified(
     """
     versions: list[tuple[str, ...]] = []
     indexes: list[InvalidIndex] = []
+    incomplete: list[InvalidIndex] = []
     constraints: list[NotValidConstraint] = []
 
     def question(revisions: tuple[str, ...], context: MigrationContext) -> None:
@@ -46,7 +43,7 @@ async def verified(
         connection = context.connection
         assert connection is not None  # never offline  # noqa: S101
         indexes.extend(invalid_indexes(connection))
-        indexes.extend(incomplete_indexes(connection))
+        incomplete.extend(incomplete_indexes(connection))
         constraints.extend(not_valid_constraints(connection))
 
     await look(connectors, project, question, confine=confine)
@@ -62,13 +59,13 @@ async def verified(
         )
     waited_s = attempts.run.waited_s
     return Migrated(
-        status=_status(indexes),
+        status=_status(indexes, incomplete),
         before=attempts.before or (),
         after=tuple(sorted({name for version in versions for name in version})),
         applied=tuple(attempts.applied),
         lock_wait_ms=None if waited_s is None else round(waited_s * 1000, 3),
         retries=attempts.retries,
-        invalid_indexes=tuple(indexes),
+        invalid_indexes=(*indexes, *incomplete),
         not_valid_constraints=tuple(constraints),
     )
 
@@ -91,13 +88,19 @@ def _check(leg: Leg, version: tuple[str, ...]) -> None:
         )
 
 
-def _status(indexes: list[InvalidIndex]) -> Status:
-    if not indexes:
-        return Status.OK
-    ours = [
-        it for it in indexes if not it.name.rstrip('0123456789"').endswith(_LEFTOVER)
-    ]
-    return Status.FAIL if ours else Status.WARN
+def _status(indexes: list[InvalidIndex], incomplete: list[InvalidIndex]) -> Status:
+    if any(not _is_leftover(it.name) for it in indexes):
+        return Status.FAIL
+    # A partitioned table's index is built partition by partition, on purpose.
+    return Status.WARN if indexes or incomplete else Status.OK
+
+
+def _is_leftover(name: str) -> bool:
+    """Tell what a failed REINDEX CONCURRENTLY leaves: the old index serves still.
+
+    https://www.postgresql.org/docs/current/sql-reindex.html
+    """
+    return name.rstrip('0123456789"').endswith(("_ccnew", "_ccold"))
 
 
 def _listed(version: tuple[str, ...]) -> str:
