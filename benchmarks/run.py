@@ -3,9 +3,7 @@
     python benchmarks/run.py            everything
     python benchmarks/run.py ping help  some of it
 
-Each figure is a whole process from outside. Commands take turns and the order is
-rotated each round, so that a machine whose speed drifts is fair to all; a ratio is the
-median of the ratios round by round.
+Each figure is a whole process from outside; how they are compared is told in turns.py.
 """
 
 import argparse
@@ -17,13 +15,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from uuid import uuid4
 
+from benchmarks.migrate import bench_nothing, bench_reads, bench_revisions
+from benchmarks.turns import (
+    compared,
+    environment,
+    in_turns,
+    slow_imports,
+    urls,
+    verdict,
+)
 from dbops.endpoint import Endpoint
 from dbops.engine.connect import connect
-from dbops.local.state import Pair
 from dbops.local.throwaway import throwaway
 
 BARE_ASYNCPG = """
@@ -43,59 +49,6 @@ app = typer.Typer()
 def main() -> None: ...
 app()
 """
-SLOW_PACKAGES = ("sqlalchemy", "alembic", "boto3", "botocore")
-
-
-def environment(**variables: str) -> dict[str, str]:
-    """Return the environment with .pyc files allowed, as after an installation."""
-    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, **variables}
-
-
-def timed(words: Sequence[str], env: Mapping[str, str]) -> float:
-    """Run a command to its end and return its wall time in seconds."""
-    started = time.perf_counter()
-    subprocess.run(words, env=env, check=True, capture_output=True, timeout=120)
-    return time.perf_counter() - started
-
-
-def in_turns(
-    commands: Mapping[str, Sequence[str]], env: Mapping[str, str], rounds: int
-) -> dict[str, list[float]]:
-    """Time the commands in turns; one round warms up and is not counted."""
-    names = list(commands)
-    times: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(rounds + 1):
-        shift = number % len(names)
-        for name in names[shift:] + names[:shift]:
-            spent = timed(commands[name], env)
-            if number:
-                times[name].append(spent)
-    return times
-
-
-def compared(
-    times: Mapping[str, list[float]], peer: str, bounds: Mapping[str, float]
-) -> bool:
-    """Print each command beside its peer; tell whether every bound holds."""
-    good = True
-    for name, spent in times.items():
-        ratios = [a / b for a, b in zip(spent, times[peer], strict=True)]
-        ratio = statistics.median(ratios)
-        bound = bounds.get(name)
-        holds = bound is None or ratio <= bound
-        good = good and holds
-        print(
-            f"  {name:<28} median {statistics.median(spent) * 1000:7.1f} ms"
-            f"  min {min(spent) * 1000:7.1f}  x{ratio:5.2f}"
-            + (f"  (bound x{bound:g}: {verdict(holds)})" if bound else "  (the peer)")
-        )
-    return good
-
-
-def verdict(holds: bool) -> str:  # noqa: FBT001 # one argument
-    """Say whether a bound holds."""
-    return "holds" if holds else "MISSED"
 
 
 def bench_ping(rounds: int) -> bool:
@@ -119,20 +72,6 @@ def bench_ping(rounds: int) -> bool:
         return good and not loaded
 
     return asyncio.run(measured())
-
-
-def slow_imports(words: Sequence[str], env: Mapping[str, str]) -> list[str]:
-    """Return which of the slow packages a command imports."""
-    traced = subprocess.run(
-        [words[0], "-X", "importtime", *words[1:]],
-        env=env,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    modules = {line.rpartition("|")[2].strip() for line in traced.stderr.splitlines()}
-    return [name for name in SLOW_PACKAGES if name in modules]
 
 
 def bench_help(rounds: int) -> bool:
@@ -222,19 +161,14 @@ async def race(env: Mapping[str, str]) -> tuple[int, int]:
     return exits, created
 
 
-def urls(pair: Pair) -> dict[str, str]:
-    """Return the settings that lead to the pair."""
-    return {
-        "DATABASE_URL": pair.writer.url(show_password=True),
-        "DATABASE_READER_URL": pair.reader.url(show_password=True),
-    }
-
-
 BENCHMARKS: dict[str, tuple[Callable[[int], bool], int]] = {
     "pair": (bench_pair, 7),
     "ping": (bench_ping, 15),
     "help": (bench_help, 15),
     "create-db": (bench_create_db, 50),
+    "migrate-nothing": (bench_nothing, 9),
+    "migrate": (bench_revisions, 5),
+    "migrate-reads": (bench_reads, 3),
 }
 
 
