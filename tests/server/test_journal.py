@@ -19,7 +19,7 @@ from dbops.engine.database import ddl_connection
 from dbops.errors import FailedError, RefusedError
 from dbops.operations.init import init
 from dbops.operations.migrate.history import HistoryEntry, history, merged
-from dbops.operations.migrate.journal import note, prepare
+from dbops.operations.migrate.journal import Direction, note, prepare
 from dbops.operations.migrate.project import Project
 from dbops.operations.migrate.upgrade import migrate
 from dbops.results import Status
@@ -351,8 +351,9 @@ async def test_what_was_applied_without_the_journal_is_told_with_nulls(
     assert last.entries == found.entries[:1]
 
 
-def kept(revision: str, direction: str = "upgrade") -> HistoryEntry:
-    return HistoryEntry(revision=revision, message="", direction=direction)  # type: ignore[arg-type] # a literal
+def kept(revision: str, direction: Direction = "upgrade") -> HistoryEntry:
+    after = () if direction == "downgrade" else (revision,)
+    return HistoryEntry(revision=revision, message="", direction=direction, after=after)
 
 
 def applied(*revisions: str) -> list[tuple[str, str]]:

@@ -121,7 +121,8 @@ def merged(
         applied: Revision and message of all that the database has, newest first.
     """
     entries = list(kept)
-    known = {entry.revision for entry in kept if entry.direction != "downgrade"}
+    # A step that took a revision back does not tell who has applied it since.
+    known = {entry.revision for entry in kept if entry.revision in (entry.after or ())}
     for place, (revision, message) in enumerate(applied):
         if revision in known:
             continue
