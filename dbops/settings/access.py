@@ -6,6 +6,7 @@ a URL over its parts.
 
 import re
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import SecretStr
@@ -68,7 +69,7 @@ def access_to(settings: "Settings", role: Role) -> Access:
     Raises:
         ConfigError: As `Settings.access`.
     """
-    own = _own(settings, role)
+    own = (*_of_tenant(settings, role), *_own(settings, role))
     inherited = () if role == "writer" else _own(settings, "writer")
     if role == "reader" and not settings.has_reader:
         raise ConfigError(
@@ -79,6 +80,25 @@ def access_to(settings: "Settings", role: Role) -> Access:
     if not any(_says_where(layer) for layer in (*own, *inherited)):
         raise _nowhere(settings)
     return Access(role, own, inherited, settings.auth, settings.aws)
+
+
+def _of_tenant(settings: "Settings", role: Role) -> tuple[Layer, ...]:
+    """Return what one tenant has for itself; who creates databases is no tenant."""
+    place = settings.tenant_place
+    if place is None:
+        return ()
+    return (place if role != "admin" else replace(place, database=None),)
+
+
+def tenant_place(database: str | None, host: str | None) -> Endpoint:
+    """Return where a tenant is, as far as that is not where its target is.
+
+    Raises:
+        ConfigError: If `host` is not one.
+    """
+    if host is None:
+        return Endpoint(database=database)
+    return replace(_host(host, "the tenant's host"), database=database)
 
 
 def _nowhere(settings: "Settings") -> ConfigError:
@@ -178,7 +198,10 @@ def _parts(settings: "Settings") -> list[tuple[str, Layer]]:
 
 
 def _hosts(settings: "Settings", name: str) -> Endpoint:
-    text: str = getattr(settings, name)
+    return _host(getattr(settings, name), settings.said(name))
+
+
+def _host(text: str, whose: str) -> Endpoint:
     if text.startswith("/"):
         return Endpoint(addresses=(Address(text),), is_port_unsaid=True)
     hint = "a name, an address or a socket's folder; a URL goes to DATABASE_URL"
@@ -190,9 +213,7 @@ def _hosts(settings: "Settings", name: str) -> Endpoint:
             addresses, has_port = parse_addresses(text)
     if not addresses:
         raise ConfigError(
-            f"{settings.said(name)} is not the name of a host",
-            hint=hint,
-            phase="settings",
+            f"{whose} is not the name of a host", hint=hint, phase="settings"
         )
     return Endpoint(addresses=addresses, is_port_unsaid=not has_port)
 

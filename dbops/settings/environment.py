@@ -56,6 +56,15 @@ def child_environment(**variables: str) -> dict[str, str]:
     return {**os.environ, **variables}
 
 
+def is_libpq_told_more() -> bool:
+    """Tell whether libpq finds more in the environment than it is given as arguments.
+
+    https://www.postgresql.org/docs/current/libpq-envars.html
+    """
+    names = ("OPTIONS", "SERVICE", "SERVICEFILE", "HOSTADDR", "TARGETSESSIONATTRS")
+    return any(variable(f"PG{name}") for name in (*names, "PORT"))
+
+
 def misspelt() -> list[str]:
     """Return a notice for every DBOPS_* variable that no setting has."""
     ours = [name for name in os.environ if name.upper().startswith("DBOPS_")]

@@ -2,12 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from pydantic import ValidationError
 
 from dbops.errors import ConfigError, DbopsError, UsageError
-from dbops.settings.environment import environment, files, misspelt, variable
+from dbops.settings.environment import (
+    Said,
+    environment,
+    files,
+    misspelt,
+    variable,
+)
 from dbops.settings.model import Format, Settings, env_name, fields_by_key
 from dbops.settings.project import Project, expanded, project, unknown_target
 
@@ -19,6 +25,15 @@ _PLACES = frozenset(
     if name.startswith(("database_", "db_")) or name == "auth"
 )
 """Fields that say where a database is; a named target replaces them as a whole."""
+
+
+class Heard(NamedTuple):
+    """What the project file, the environment and the env files say."""
+
+    project: Project
+    said: tuple[Said, ...]
+    """The environment, then the files; the first wins."""
+    notices: tuple[str, ...]
 
 
 class _Layers:
@@ -52,6 +67,7 @@ def load_settings(
     env_files: Sequence[Path] = (),
     flags: Mapping[str, object] | None = None,
     local_pair: LocalPair | None = None,
+    heard: Heard | None = None,
 ) -> Settings:
     """Read every source once and return the settings.
 
@@ -63,6 +79,7 @@ def load_settings(
             a place among them replaces the one that the environment says.
         local_pair: Where a running local pair is; asked only when nothing else says
             where a database is.
+        heard: What `listen` has read already, for programs of many targets.
 
     Raises:
         ConfigError: If a file is missing or malformed, or a value has the wrong form;
@@ -71,18 +88,30 @@ def load_settings(
     """
     layers = _Layers()
     layers.add(flags or {}, "flag")
-    said = project()
+    heard = heard or listen(env_files)
+    said = heard.project
     if target is not None:
         layers.add(_target(said, target), f"target {target}")
     layers.close_place()
-    layers.add(*environment())
-    for values, source in files(env_files, layers.notices):
+    for values, source in heard.said:
         layers.add(values, source)
-    heard = layers.values.keys() | layers.closed
-    layers.add(expanded(said.general, besides=heard), said.source)
+    settled = layers.values.keys() | layers.closed
+    layers.add(expanded(said.general, besides=settled), said.source)
+    layers.notices += heard.notices
     _add_local_pair(layers, local_pair)
     layers.notices += misspelt()
     return _validated(layers)
+
+
+def listen(env_files: Sequence[Path] = ()) -> Heard:
+    """Read the environment and every file, once for all targets.
+
+    Raises:
+        ConfigError: As `load_settings`.
+    """
+    notices: list[str] = []
+    said = project()
+    return Heard(said, (environment(), *files(env_files, notices)), tuple(notices))
 
 
 def wanted_format(

@@ -13,14 +13,17 @@ from pydantic_settings import (
 from typing_extensions import override
 
 from dbops import __version__
-from dbops.endpoint import Role, SslMode
-from dbops.settings.access import Access, Aws, access_to, secret_of
+from dbops.endpoint import Endpoint, Role, SslMode
+from dbops.settings.access import Access, Aws, access_to, secret_of, tenant_place
 from dbops.settings.forms import Words, named_by
 from dbops.units import Seconds
 
 Format = Literal["human", "json", "github"]
 Severity = Literal["warn", "fail"]
 WaitFor = Literal["server", "database", "writable", "migrations", "replica"]
+
+
+_READERS = ("database_reader_url", "db_reader_host", "db_reader_secret_id")
 
 
 class Settings(BaseSettings):
@@ -133,6 +136,7 @@ class Settings(BaseSettings):
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
     _notices: tuple[str, ...] = PrivateAttr(default=())
+    _tenant_place: Endpoint | None = PrivateAttr(default=None)
 
     @classmethod
     @override
@@ -166,6 +170,46 @@ class Settings(BaseSettings):
         return self.model_copy(update={"timeout": timeout_s})
 
     @property
+    def tenant_place(self) -> Endpoint | None:
+        """Where a tenant is, besides what its target says; None for no tenant."""
+        return self._tenant_place
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether a named target or a tenant says where to go, whatever env.py says."""
+        return self._tenant_place is not None or any(
+            source.startswith("target ") and field.startswith(("database_", "db_"))
+            for field, source in self._sources.items()
+        )
+
+    def for_tenant(
+        self,
+        *,
+        database: str | None = None,
+        schema: str | None = None,
+        host: str | None = None,
+    ) -> "Settings":
+        """Return the same settings for one tenant of the target.
+
+        Args:
+            database: Its database; None for the target's own.
+            schema: Its schema; env.py hears of it as `-x tenant=SCHEMA`.
+            host: Its server; the target's readers do not follow that one.
+
+        Raises:
+            ConfigError: If `host` is not one.
+        """
+        changed: dict[str, object] = {}
+        if schema is not None:
+            heard = (*self.alembic_x, f"tenant={schema}")
+            changed |= {"tenant_schema": schema, "alembic_x": heard}
+        if host is not None:
+            changed |= dict.fromkeys(_READERS)
+        tenant = self.model_copy(update=changed)
+        tenant._tenant_place = tenant_place(database, host)  # noqa: SLF001 # our own copy
+        return tenant
+
+    @property
     def aws(self) -> Aws:
         """How to reach AWS."""
         return Aws(
@@ -175,6 +219,16 @@ class Settings(BaseSettings):
             self.aws_access_key_id,
             self.aws_secret_access_key,
             self.aws_session_token,
+        )
+
+    @property
+    def has_writer(self) -> bool:
+        """Whether anything says where a database is."""
+        return bool(
+            self.database_url
+            or self.database_migration_url
+            or self.db_host
+            or secret_of(self, "writer")
         )
 
     @property

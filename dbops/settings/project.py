@@ -41,14 +41,18 @@ def project() -> Project:
     return Project(table, targets, path)
 
 
-def target_names(patterns: Iterable[str]) -> list[str]:
+def target_names(patterns: Iterable[str], said: Project | None = None) -> list[str]:
     """Return the configured targets that match, in the order of the file.
+
+    Args:
+        patterns: Names and globs.
+        said: What the project file says, where it has been read already.
 
     Raises:
         UsageError: If a pattern matches none.
         ConfigError: If the project file is malformed.
     """
-    known = list(project().targets)
+    known = list((said or project()).targets)
     patterns = list(patterns)
     for pattern in patterns:
         if not fnmatch.filter(known, pattern):
