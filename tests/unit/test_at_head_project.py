@@ -299,6 +299,11 @@ HARMLESS = {
     "from sqlalchemy.ext.asyncio import AsyncEngine\n"
     + ASYNC[: ASYNC.index("async def run_async_migrations")]
     + FORMER,
+    "online alone": changed(
+        GENERIC,
+        GENERIC[GENERIC.index("if context.is_offline") :],
+        "run_migrations_online()\n",
+    ),
     "offline as it likes": changed(
         GENERIC, 'url = config.get_main_option("sqlalchemy.url")', "url = wherever()"
     ),
@@ -327,6 +332,34 @@ def test_a_url_of_the_environment_is_known(value: str) -> None:
     assert leads_of(changed(GENERIC, CONFIG, lines)) is Leads.TO_DATABASE_URL
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "url = os.environ['DATABASE_URL']\n",
+        "url: str = os.getenv('DATABASE_URL', '')\nif url:\n    ",
+    ],
+)
+def test_a_url_of_the_environment_may_have_a_name(lines: str) -> None:
+    text = with_line(lines + FROM_ENVIRONMENT.format("url"))
+    assert leads_of(text) is Leads.TO_DATABASE_URL
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "url = os.environ['OTHER_URL']",
+        "url = os.environ['DATABASE_URL']\nurl = 'postgresql://a:b@c/d'",
+        "url = os.environ['DATABASE_URL']\nfrom app import url",
+        "url = os.environ['DATABASE_URL'] + '_test'",
+        "url = os.environ['DATABASE_URL']\nurl = url.replace('a', 'b')",
+        "url = os.environ['DATABASE_URL']\nif not url:\n    url = 'x'",
+        "url = os.environ['DATABASE_URL']\ndef url():\n    pass",
+    ],
+)
+def test_the_name_has_to_be_the_urls(lines: str) -> None:
+    assert leads_of(with_line(lines + "\n" + FROM_ENVIRONMENT.format("url"))) is None
+
+
 def with_line(line: str) -> str:
     return changed(GENERIC, CONFIG, "import os\n" + CONFIG + line + "\n")
 
@@ -344,6 +377,10 @@ DOUBTFUL = {
     "a star": with_line("from app.models import *"),
     "a condition": with_line("if os.environ['A']:\n    x = 1"),
     "an attempt": with_line("try:\n    import a\nexcept ImportError:\n    pass"),
+    "a URL where there is a file": with_line(
+        "if config.config_file_name:\n    "
+        + FROM_ENVIRONMENT.format('os.environ["DATABASE_URL"]')
+    ),
     "a class": with_line("class X:\n    config.set_main_option('a', 'b')"),
     "a decorator": with_line("@register\ndef f():\n    pass"),
     "a default that is called": with_line("def f(x=g()):\n    pass"),
@@ -472,6 +509,22 @@ async def test_the_environments_url_counts_where_it_is_the_environments(
     assert (await connector.endpoint()).addresses[0].host == "writer"
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:p%40@writer/d")
     assert connector_to(heads, Connectors(load_settings())) is None
+
+
+@pytest.mark.parametrize("name", ["PGOPTIONS", "PGSERVICE", "PGHOSTADDR"])
+def test_where_libpq_is_told_more_alembic_is_asked(
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "x")
+    connectors = Connectors(load_settings(flags={"database_url": URL}))
+    heads = heads_of(None)
+    assert heads is not None
+    assert connector_to(heads, connectors) is None
+    assert connector_to(heads, connectors, confine=True) is None
+    (project / "migrations" / "env.py").write_text(OURS)
+    heads = heads_of(None)
+    assert heads is not None
+    assert connector_to(heads, connectors) is not None
 
 
 def test_only_as_far_as_there_is_counts(project: Path) -> None:

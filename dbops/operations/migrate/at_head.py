@@ -18,6 +18,7 @@ from dbops.operations.migrate.env_connector import env_connector, own_url
 from dbops.operations.migrate.env_text import Leads, read_env
 from dbops.operations.migrate.heads_text import read_heads
 from dbops.operations.migrate.migrated import Migrated
+from dbops.settings.environment import is_libpq_told_more
 
 # The table is looked for as Alembic does: along the search_path. A standby, a pooler
 # and something half-built are for the long way to judge.
@@ -135,6 +136,8 @@ def connector_to(
     Raises:
         ConfigError: If nothing says where the database is.
     """
+    if heads.leads is not Leads.TO_THE_LENT and is_libpq_told_more():
+        return None
     if confine:
         return connectors.connector("migration")
     return env_connector(heads.leads, heads.url, connectors)

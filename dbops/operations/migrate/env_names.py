@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from dbops.operations.migrate.env_shapes import FUNCTIONS
+from dbops.operations.migrate.env_shapes import FUNCTIONS, is_plain
 from dbops.operations.migrate.unsure import UnsureError
 
 MEANINGS = {
@@ -28,6 +28,14 @@ MEANINGS = {
 }
 """Name → what it may be imported as; nothing where env.py itself has to bind it."""
 
+_DATABASE_URL = tuple(
+    ast.dump(ast.parse(text, mode="eval").body)
+    for text in (
+        "os.environ['DATABASE_URL']",
+        "os.environ.get('DATABASE_URL')",
+        "os.getenv('DATABASE_URL')",
+    )
+)
 # Functions that may be called: they change nothing.
 _PLAIN = ("str", "Path", "logging.getLogger")
 _PLAIN_METHODS = ("os.path.", "Path(")
@@ -59,3 +67,15 @@ def is_harmless(expression: ast.expr) -> bool:
         return False
     others = (ast.Await, ast.NamedExpr, ast.Yield, ast.YieldFrom)
     return not any(isinstance(node, others) for node in ast.walk(expression))
+
+
+def is_database_url(expression: ast.expr) -> bool:
+    """Tell whether an expression is the variable DATABASE_URL, where that is set."""
+    match expression:
+        case ast.Call(func=called, args=[name, default], keywords=[]) if is_plain(
+            default
+        ):
+            expression = ast.Call(func=called, args=[name], keywords=[])
+        case _:
+            pass
+    return ast.dump(expression) in _DATABASE_URL

@@ -9,7 +9,12 @@ import warnings
 from collections.abc import Sequence
 from enum import Enum, auto
 
-from dbops.operations.migrate.env_names import MEANINGS, imported, is_harmless
+from dbops.operations.migrate.env_names import (
+    MEANINGS,
+    imported,
+    is_database_url,
+    is_harmless,
+)
 from dbops.operations.migrate.env_shapes import FUNCTIONS, HARMLESS, is_known, is_plain
 from dbops.operations.migrate.unsure import UnsureError
 
@@ -30,14 +35,6 @@ _IS_OFFLINE = ast.dump(ast.parse("context.is_offline_mode()", mode="eval").body)
 _HAS_FILE = tuple(
     ast.dump(ast.parse(text, mode="eval").body)
     for text in ("config.config_file_name is not None", "config.config_file_name")
-)
-_DATABASE_URL = tuple(
-    ast.dump(ast.parse(text, mode="eval").body)
-    for text in (
-        "os.environ['DATABASE_URL']",
-        "os.environ.get('DATABASE_URL')",
-        "os.getenv('DATABASE_URL')",
-    )
 )
 
 
@@ -69,6 +66,7 @@ class _Reader:
         self._functions: dict[str, ast.stmt] = {}
         self._start: ast.stmt | None = None
         self._borrows = False
+        self._urls: set[str] = set()
         self._is_variable = False
 
     def leads(self) -> Leads:
@@ -96,15 +94,16 @@ class _Reader:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 self._define(statement)
             case ast.If(test=test, body=body, orelse=orelse):
-                self._choose(ast.dump(test), body, orelse)
+                self._choose(test, body, orelse)
             case ast.Expr(value=ast.Constant()):
                 pass
             case ast.Expr(value=ast.Call() as call):
-                self._call(call)
+                self._call(call, statement)
             case _:
                 raise UnsureError("an unknown statement")
 
     def _bind(self, name: str, meaning: str | None = None) -> None:
+        self._urls.discard(name)
         if name in MEANINGS:
             known = MEANINGS[name]
             if meaning not in known if known else name in self._bound:
@@ -115,9 +114,14 @@ class _Reader:
         if name == "config":
             if ast.dump(value) != _CONFIG:
                 raise UnsureError("another configuration")
-        elif name in MEANINGS or not is_harmless(value):
+        elif name in MEANINGS or not (is_database_url(value) or is_harmless(value)):
             raise UnsureError("a value that has to be computed")
         self._bind(name)
+        (self._urls.add if is_database_url(value) else self._urls.discard)(name)
+
+    def _is_database_url(self, value: ast.expr) -> bool:
+        is_named = isinstance(value, ast.Name) and value.id in self._urls
+        return is_named or is_database_url(value)
 
     def _define(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         arguments = function.args
@@ -129,25 +133,32 @@ class _Reader:
             self._functions[function.name] = function
 
     def _choose(
-        self, test: str, body: Sequence[ast.stmt], orelse: Sequence[ast.stmt]
+        self, test: ast.expr, body: Sequence[ast.stmt], orelse: Sequence[ast.stmt]
     ) -> None:
-        if test == _IS_OFFLINE and len(orelse) == 1:
+        if ast.dump(test) == _IS_OFFLINE and len(orelse) == 1:
             self._start = orelse[0]
             return
-        if test not in _HAS_FILE or orelse:
+        # A variable that is not set is left to Alembic altogether.
+        is_true = isinstance(test, ast.Name) and test.id in self._urls
+        if orelse or not (is_true or ast.dump(test) in _HAS_FILE):
             raise UnsureError("an unknown condition")
+        before = self._is_variable, self._start, self._borrows
         for statement in body:
             self.read(statement)
+        if not is_true and before != (self._is_variable, self._start, self._borrows):
+            raise UnsureError("more than a log")
 
-    def _call(self, call: ast.Call) -> None:
+    def _call(self, call: ast.Call, statement: ast.stmt) -> None:
         match call:
+            case ast.Call(func=ast.Name("run_migrations_online")):
+                self._start = statement
             case ast.Call(func=ast.Name("run_migrations")):
                 self._borrow(call)
             case ast.Call(
                 func=ast.Attribute(ast.Name("config"), "set_main_option"),
                 args=[ast.Constant("sqlalchemy.url"), url],
                 keywords=[],
-            ) if ast.dump(_without_default(url)) in _DATABASE_URL:
+            ) if self._is_database_url(url):
                 self._needs("config", "os")
                 self._is_variable = True
             case ast.Call(func=ast.Name("fileConfig"), args=arguments):
@@ -175,11 +186,3 @@ class _Reader:
     def _needs(self, *names: str) -> None:
         if not self._bound.issuperset(names):
             raise UnsureError("a name that is not there yet")
-
-
-def _without_default(url: ast.expr) -> ast.expr:
-    """Leave out what is taken where the variable is not set: here it is."""
-    match url:
-        case ast.Call(args=[name, default], keywords=[]) if is_plain(default):
-            return ast.Call(func=url.func, args=[name], keywords=[])
-    return url

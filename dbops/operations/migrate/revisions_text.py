@@ -3,7 +3,7 @@
 import ast
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from dbops.operations.migrate.beginning_text import beginning
@@ -73,17 +73,19 @@ def _assigned(statement: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
     match statement:
         case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
             pairs = [(name, value)]
-        case ast.Assign(targets=[ast.Name(id=name)], value=value):
-            pairs = [(name, value)]
         case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)):
-            pairs = [
-                (target.id, value)
-                for target, value in zip(names, values, strict=True)
-                if isinstance(target, ast.Name)
-            ]
+            pairs = _named(zip(names, values, strict=True))
+        case ast.Assign(targets=targets, value=value):
+            pairs = _named((target, value) for target in targets)
         case _:
             return
     yield from ((name, value) for name, value in pairs if name in _NAMES)
+
+
+def _named(
+    pairs: Iterable[tuple[ast.expr, ast.expr]],
+) -> list[tuple[str, ast.expr]]:
+    return [(to.id, value) for to, value in pairs if isinstance(to, ast.Name)]
 
 
 def _bound(node: ast.AST) -> Iterator[str]:
