@@ -18,6 +18,7 @@ from dbops.errors import (
     RefusedError,
     UnreachableError,
 )
+from dbops.local.state import Pair
 from dbops.operations.init import init, starter_folder
 from dbops.operations.migrate.project import Project
 from dbops.operations.migrate.status import migration_status
@@ -99,6 +100,44 @@ async def test_status_tells_empty_behind_at_head_and_ahead_apart(
     ]
     assert [p.revision for p in empty.pending] == ["a1", "b2", "c3"]
     assert [p.revision for p in behind.pending] == ["c3"]
+
+
+async def test_a_head_that_another_depends_on_is_not_pending(
+    served: Served, project: Path
+) -> None:
+    write_revision(project, "x9", None, "op.execute('CREATE TABLE x (n int)')")
+    file = project / "migrations" / "versions" / "x9.py"
+    file.write_text(file.read_text() + "depends_on = 'c3'\n")
+    await migrate(served.connectors(), opened(project), "heads")
+    found = await migration_status(served.connectors(), opened(project))
+    assert found.state == "at_head"
+    assert found.pending == ()
+
+
+async def test_one_of_two_databases_behind_is_behind(
+    pair: Pair, served: Served, project: Path
+) -> None:
+    second = served.writer.with_database("postgres")
+    urls = [
+        it.url(show_password=True).replace("postgresql:", "postgresql+psycopg:")
+        for it in (served.writer, second)
+    ]
+    (project / "migrations" / "env.py").write_text(
+        "from alembic import context\n"
+        "from sqlalchemy import create_engine\n"
+        f"for url in {urls!r}:\n"
+        "    with create_engine(url).connect() as connection:\n"
+        "        context.configure(connection=connection, version_table='of_two')\n"
+        "        with context.begin_transaction():\n"
+        "            context.run_migrations()\n"
+    )
+    first = await connect(served.writer)
+    await first.execute("CREATE TABLE of_two (version_num text)")
+    await first.execute("INSERT INTO of_two VALUES ('c3')")
+    await first.close()
+    found = await migration_status(served.connectors(), opened(project))
+    assert found.state == "empty"
+    assert [step.revision for step in found.pending] == ["a1", "b2", "c3"]
 
 
 async def test_status_changes_nothing(served: Served, project: Path) -> None:

@@ -5,8 +5,11 @@ and ends the statement under way when the caller is cancelled.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from alembic.runtime.environment import EnvironmentContext
@@ -22,11 +25,15 @@ from dbops.operations.migrate.revisions import readable
 from dbops.operations.migrate.run import Run
 from dbops.operations.migrate.step_in import Rules, step_in
 from dbops.operations.migrate.stop import Stop
-from dbops.operations.migrate.troubles import named
+from dbops.operations.migrate.troubles import ExitedError, named
 from dbops.threads import in_daemon_thread
 
 # How long an env.py that was asked to end may take: a ROLLBACK and its own clean-up.
 _LAST_S = 5.0
+
+
+class Enough(BaseException):
+    """Leaves an env.py of which everything is known: the rest of it stays undone."""
 
 
 async def run_environment(
@@ -85,7 +92,8 @@ async def look(
         connectors: How to reach the database (role `migration`).
         project: Whose env.py.
         question: Called with the database's revisions and Alembic's context, whose
-            `connection` it may read with; once for each database of env.py.
+            `connection` it may read with; once for each database of env.py. It may
+            raise `Enough`.
         confine: Lead every connection of env.py to our database.
 
     Raises:
@@ -96,7 +104,10 @@ async def look(
         question(tuple(sorted(revisions)), context)
         return []
 
-    await run_environment(connectors, project, only_look, run=Run(), confine=confine)
+    with suppress(Enough):
+        await run_environment(
+            connectors, project, only_look, run=Run(), confine=confine
+        )
 
 
 def _noted(steps: Steps, run: Run) -> Steps:
@@ -173,7 +184,23 @@ class _Pass:
             Attributes(project.config.attributes, self.place, lent),
         )
         try:
-            with environment:
+            with environment, _as_it_was():
                 project.script.run_env()
+        except SystemExit as ended:
+            if ended.code:
+                raise ExitedError(ended.code) from ended.__context__
         finally:
             project.config.attributes = before
+            for leg in self.run.legs:
+                if leg.dispose is not None:
+                    leg.dispose()
+
+
+@contextmanager
+def _as_it_was() -> Generator[None]:
+    """Come back to the folder of the process: env.py may be run again."""
+    folder = Path.cwd()
+    try:
+        yield
+    finally:
+        os.chdir(folder)

@@ -1,6 +1,6 @@
 """What one pass through env.py saw and did."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -32,6 +32,8 @@ class Leg:
     """The server process that runs the DDL."""
     endpoint: Endpoint | None = None
     """Where to, as far as env.py's engine tells."""
+    dispose: Callable[[], None] | None = None
+    """Closes what env.py's engine keeps open; None where only its own loop could."""
     before: tuple[str, ...] = ()
     planned: tuple[PlannedRevision, ...] = ()
     applied: list[AppliedRevision] = field(default_factory=list)

@@ -14,6 +14,9 @@ from dbops.results import Model, Result, Status
 State = Literal["at_head", "behind", "ahead", "diverged", "empty"]
 
 
+_WORST: tuple[State, ...] = ("at_head", "behind", "empty", "diverged", "ahead")
+
+
 class PendingRevision(Model):
     """One revision that the database does not have yet."""
 
@@ -58,52 +61,57 @@ async def migration_status(connectors: Connectors, project: Project) -> Migratio
     Raises:
         DbopsError: As `Connector.__call__`.
     """
-    current = await current_revisions(connectors, project)
-    state, pending = _compared(project, current)
-    return MigrationStatus(
-        status=Status.OK if state == "at_head" else Status.WARN,
-        current=current,
-        heads=project.heads,
-        pending=pending,
-        state=state,
-    )
-
-
-async def current_revisions(
-    connectors: Connectors, project: Project
-) -> tuple[str, ...]:
-    """Read the database's version over a fresh connection, the way env.py says.
-
-    Raises:
-        DbopsError: As `Connector.__call__`.
-    """
-    seen: list[str] = []
-    await look(connectors, project, lambda revisions, _: seen.extend(revisions))
-    return tuple(sorted(seen))
-
-
-def _compared(
-    project: Project, current: tuple[str, ...]
-) -> tuple[State, tuple[PendingRevision, ...]]:
-    try:
-        known = [project.script.get_revision(revision) for revision in current]
-    except CommandError:
-        return "ahead", ()
+    versions = await current_versions(connectors, project)
     if not project.heads:
         raise ConfigError(
             "this project has no revisions",
             hint="write one, or check version_locations",
             phase="settings",
         )
-    if set(current) == set(project.heads):
-        return "at_head", ()
-    if any(revision is None for revision in known):
-        return "diverged", ()
+    compared = [_compared(project, version) for version in versions]
+    states: list[State] = [state for state, _ in compared]
+    state = max(states, key=_WORST.index) if states else "at_head"
+    pending = {step.revision: step for _, steps in compared for step in steps}
+    return MigrationStatus(
+        status=Status.OK if state == "at_head" else Status.WARN,
+        current=tuple(sorted({name for version in versions for name in version})),
+        heads=project.heads,
+        pending=tuple(pending.values()),
+        state=state,
+    )
+
+
+async def current_versions(
+    connectors: Connectors, project: Project
+) -> tuple[tuple[str, ...], ...]:
+    """Read the version of each database of env.py, over a fresh connection.
+
+    Raises:
+        DbopsError: As `look`.
+    """
+    seen: list[tuple[str, ...]] = []
+    await look(connectors, project, lambda version, _: seen.append(version))
+    return tuple(seen)
+
+
+def _compared(
+    project: Project, current: tuple[str, ...]
+) -> tuple[State, tuple[PendingRevision, ...]]:
     try:
-        steps = project.script.iterate_revisions("heads", current or "base")
-        pending = tuple(
-            PendingRevision(revision=step.revision, message=step.doc) for step in steps
-        )
+        for name in current:
+            project.script.get_revision(name)
+    except CommandError:
+        return "ahead", ()
+    try:
+        # What Alembic's own `upgrade` command calls: what another head depends on is
+        # there without being in the version table.
+        steps = project.script._upgrade_revs("heads", current)  # type: ignore[arg-type] # noqa: SLF001
     except CommandError:
         return "diverged", ()
-    return ("behind" if current else "empty"), pending[::-1]
+    pending = tuple(
+        PendingRevision(revision=step.revision.revision, message=step.revision.doc)
+        for step in steps
+    )
+    if not pending:
+        return "at_head", ()
+    return ("behind" if current else "empty"), pending

@@ -75,6 +75,8 @@ def step_in(
             if connection.dialect.name != "postgresql":
                 raise run.refuse(_foreign(connection.dialect.name))
             leg.endpoint = _endpoint(connection)
+            if not connection.dialect.is_async:
+                leg.dispose = connection.engine.dispose
             if rules is not None:
                 session = _prepared(connection, leg, run, stop, rules)
                 _watch(connection, leg, session, stop)
