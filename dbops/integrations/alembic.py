@@ -33,9 +33,15 @@ def run_migrations(target_metadata: MetaData | None = None, **options: Any) -> N
     Raises:
         DbopsError: If Alembic is run by itself and the database cannot be reached.
     """
-    options = {"target_metadata": target_metadata, **options}
+    options = {
+        "target_metadata": target_metadata,
+        "transaction_per_migration": True,
+        **options,
+    }
     if context.is_offline_mode():
-        context.configure(dialect_name="postgresql", literal_binds=True, **options)
+        # As Alembic's own templates: SQL that a person can run.
+        rendering = {"literal_binds": True, "dialect_opts": {"paramstyle": "named"}}
+        context.configure(dialect_name="postgresql", **{**rendering, **options})
         with context.begin_transaction():
             context.run_migrations()
         return
@@ -52,6 +58,6 @@ async def _on_own_connection(options: dict[str, Any]) -> None:
 
 
 def _run(connection: Connection, options: dict[str, Any]) -> None:
-    context.configure(connection=connection, transaction_per_migration=True, **options)
+    context.configure(connection=connection, **options)
     with context.begin_transaction():
         context.run_migrations()

@@ -39,6 +39,9 @@ def unreachable_target(
     if "Can't locate" in str(error) or "No such revision" in str(error):
         return UsageError(
             f"this project has no revision {revision!r}",
-            hint="see: alembic history",
+            hint="alembic history lists them",
         )
-    return UsageError(f"there is no way to {revision!r}: {error}")
+    return UsageError(
+        f"there is no way to {revision!r}: {error}",
+        hint="see what is there with: dbops status",
+    )

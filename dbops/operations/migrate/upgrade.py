@@ -7,6 +7,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 
 from dbops.engine.connect import Connectors
+from dbops.errors import UsageError
 from dbops.operations.migrate.apply import Options, apply
 from dbops.operations.migrate.follow import followed
 from dbops.operations.migrate.migrated import Migrated
@@ -39,6 +40,8 @@ async def migrate(
             free, in time.
         DbopsError: As `Connector.__call__`.
     """
+    if not revision:
+        raise UsageError("the revision is empty", hint="say head, or leave it out")
     options = options or Options()
     steps = upgrade_steps(project, revision)
     attempts = await apply(connectors, project, steps, options)

@@ -5,7 +5,7 @@ from alembic.runtime.migration import MigrationContext
 from dbops.engine.connect import Connectors
 from dbops.errors import FailedError
 from dbops.operations.migrate.apply import Attempts
-from dbops.operations.migrate.environment import look
+from dbops.operations.migrate.environment import Enough, look
 from dbops.operations.migrate.migrated import (
     InvalidIndex,
     Migrated,
@@ -33,6 +33,13 @@ async def verified(
         FailedError: If the version is not the one that the revisions lead to.
         DbopsError: As `look`.
     """
+    legs = [leg for leg in attempts.run.legs if leg.has_run]
+    if not legs:
+        raise FailedError(
+            "env.py ended without running any revision, or looking for one",
+            hint="an env.py has to call context.run_migrations()",
+            phase="migrate",
+        )
     versions: list[tuple[str, ...]] = []
     indexes: list[InvalidIndex] = []
     incomplete: list[InvalidIndex] = []
@@ -45,9 +52,10 @@ async def verified(
         indexes.extend(invalid_indexes(connection))
         incomplete.extend(incomplete_indexes(connection))
         constraints.extend(not_valid_constraints(connection))
+        if len(versions) == len(legs):
+            raise Enough
 
     await look(connectors, project, question, confine=confine)
-    legs = [leg for leg in attempts.run.legs if leg.has_run]
     for leg, version in zip(legs, versions, strict=False):
         _check(leg, version)
     if len(legs) != len(versions):
