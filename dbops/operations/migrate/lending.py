@@ -7,6 +7,7 @@ the driver connects: no URL ever holds it.
 """
 
 import importlib.util
+import re
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
@@ -49,6 +50,8 @@ class Place(NamedTuple):
             ConfigError: If settings or secrets are wrong.
             UnreachableError: If AWS gives no answer in time.
         """
+        # What a named target or a tenant is asked for must not come from elsewhere.
+        confine = confine or connectors.settings.is_bound
         try:
             connector = connectors.connector("migration", is_ddl=True)
         except ConfigError as error:
@@ -182,8 +185,17 @@ def _libpq_parameters(connector: Connector, endpoint: Endpoint) -> dict[str, obj
         "options": " ".join(
             f"-c {setting}"
             for setting in (
-                f"{name}={value}" for name, value in options.server_settings.items()
+                f"{name}={_escaped(value)}"
+                for name, value in options.server_settings.items()
             )
         ),
     }
     return {name: value for name, value in parameters.items() if value}
+
+
+def _escaped(value: str) -> str:
+    """Keep a value of `options` together.
+
+    https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-OPTIONS
+    """
+    return re.sub(r"([\\\s])", r"\\\1", value)
