@@ -464,6 +464,15 @@ async def test_a_url_of_the_configuration_wins_over_the_settings(project: Path) 
     assert (await confined.endpoint()).addresses[0].host == "b"
 
 
+async def test_a_tenants_schema_is_not_that_of_a_url(project: Path) -> None:
+    ini(project, LOCATION, "sqlalchemy.url = " + URL.replace("%", "%%"))
+    heads = heads_of(None)
+    assert heads is not None
+    settings = load_settings(flags={"database_url": URL, "tenant_schema": "one"})
+    assert connector_to(heads, Connectors(settings)) is None
+    assert connector_to(heads, Connectors(settings), confine=True) is not None
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -268,6 +268,9 @@ DOUBTFUL = {
     "an import before": "from os import sep as revision\ndown_revision = 'a1'",
     "an import in brackets": "from os import (\n sep as revision)\n"
     "down_revision = 'a1'",
+    "an import of a need": "from os import sep as depends_on\n" + HEAD,
+    "an import of a need in brackets": "from os import (\n sep as depends_on\n)\n"
+    + HEAD,
     "a star": HEAD + "from os import *\n",
     "a star on two lines": HEAD + "from os import \\\n *\n",
     "a star before": "from os import *\n" + HEAD,
