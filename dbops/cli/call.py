@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dbops.credentials import SecretStore
 from dbops.engine.connect import Connectors
 from dbops.results import Result
-from dbops.settings import Settings
+from dbops.settings import Aws, Settings
 
 if TYPE_CHECKING:
     from dbops.operations.migrate.project import Project
@@ -23,13 +24,15 @@ class Call:
     """Writes a line of progress to stderr."""
     show: Callable[[str, Result], bool]
     """Shows a step's result at once to a person; False where nobody reads along."""
+    stores: dict[Aws, SecretStore] = field(default_factory=dict)
+    """The secrets that other targets of the same command have asked for."""
     _connectors: list[Connectors] = field(default_factory=list)
 
     @property
     def connectors(self) -> Connectors:
         """How to connect to every role, made at the first use."""
         if not self._connectors:
-            self._connectors.append(Connectors(self.settings))
+            self._connectors.append(Connectors(self.settings, stores=self.stores))
         return self._connectors[0]
 
     @property
@@ -53,6 +56,10 @@ Operation = Callable[[Call], Awaitable[Result | int]]
 """Returns a result; or the exit code, where it owns stdout itself."""
 
 
+Quick = Callable[[Call], Awaitable[Result | None]]
+"""Answers at once where the answer is certain, and with None anywhere else."""
+
+
 class Command(NamedTuple):
     """A command as it was called."""
 
@@ -66,3 +73,18 @@ class Command(NamedTuple):
     """What starting up has cost of the time that the command may take."""
     uses_local_pair: bool = True
     """Whether a running local pair stands in for missing settings."""
+    takes_targets: bool = True
+    """Whether the settings may name several targets for it."""
+    errand: "Errand | None" = None
+    """The same for another process; None where one process serves all targets."""
+    quick: "Quick | None" = None
+    """What is tried first, because it is much faster."""
+
+
+class Errand(NamedTuple):
+    """An operation as another process finds it: it runs env.py, and one at a time."""
+
+    body: str
+    """`module:name` of the coroutine."""
+    own: Mapping[str, Any]
+    """What it takes besides the call."""

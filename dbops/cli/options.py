@@ -5,7 +5,7 @@ is given is handed to the settings as text and judged there, like any other sour
 """
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -21,11 +21,21 @@ class _Option(NamedTuple):
     many: bool = False
 
 
-COMMON = ("target", "env_file", "format", "timeout", "wait", "quiet", "verbose")
+COMMON = (
+    "target",
+    "targets_sql",
+    "jobs",
+    "env_file",
+    "format",
+    "timeout",
+    "wait",
+    "quiet",
+    "verbose",
+)
 LOCAL = ("env_file", "format", "timeout", "quiet", "verbose")
 ALEMBIC = ("alembic_config", "alembic_section", "alembic_x")
 DDL = ("lock_timeout", "ddl_lock_timeout", "ddl_retries", "statement_timeout")
-FLEET = ("targets_sql", "jobs", "canary", "resume")
+FLEET = ("canary", "resume")
 
 _OPTIONS = {
     "target": _Option(
@@ -60,13 +70,15 @@ _OPTIONS = {
     "lock_timeout": _Option("Wait this long for another migrator.", "DURATION"),
     "ddl_lock_timeout": _Option("Let DDL wait this long for a table.", "DURATION"),
     "ddl_retries": _Option("Try a revision again this often when it waits.", "N"),
-    "wait_replica": _Option("Then wait so long for the reader to follow.", "DURATION"),
+    "wait_replica": _Option(
+        "Then wait for the reader to follow; 60s unless said.", "DURATION"
+    ),
     "sql": _Option("Only print the SQL.", None),
     "rehearse": _Option("Only apply them to a throw-away copy, and report.", None),
     "journal": _Option("Keep a journal in the database (schema pgdbops).", None),
-    "targets_sql": _Option("A query whose rows are the targets.", "SQL"),
-    "jobs": _Option("How many targets at once.", "N"),
-    "canary": _Option("Do this many targets first; stop if one fails.", "N"),
+    "targets_sql": _Option("Lists the targets: name, database, schema, host.", "SQL"),
+    "jobs": _Option("Work on this many targets at once.", "N"),
+    "canary": _Option("Do this many targets first, and no other if one fails.", "N"),
     "resume": _Option("Leave out the targets that this report calls done.", "FILE"),
     "fail_on": _Option("Fail from this severity on: warn or fail.", "SEVERITY"),
     "baseline": _Option("Accepted differences.", "FILE"),
@@ -82,7 +94,7 @@ _OPTIONS = {
 }
 
 
-def parameters(names: Sequence[str]) -> Iterator[inspect.Parameter]:
+def parameters(names: Iterable[str]) -> Iterator[inspect.Parameter]:
     """Return the options as parameters of a command's signature."""
     for name in names:
         option = _OPTIONS[name]
