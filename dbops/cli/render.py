@@ -1,7 +1,7 @@
 """Any result as text for a person or as one JSON document.
 
 There is one renderer for all: scalars become lines, lists of models become tables,
-models stand indented below their name.
+models stand indented below their name, and so do rows that have rows of their own.
 """
 
 import json
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from pydantic import BaseModel
 
+from dbops.cli.findings import are_findings, listed
 from dbops.results import Problem, Result, Status
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
 _COLOURS = {
     Status.OK: "green",
@@ -122,9 +124,10 @@ def _parts(model: BaseModel) -> list["RenderableType"]:
                 Padding(part, (0, 0, 0, 2), expand=False) for part in _parts(value)
             ]
         elif _is_rows(value):
+            rows = listed(value, _text) if are_findings(value) else _table(value)
             below += [
                 _text(_label(name)),
-                Padding(_table(value), (0, 0, 0, 2), expand=False),
+                Padding(rows, (0, 0, 0, 2), expand=False),
             ]
         elif isinstance(value, tuple):
             grid.add_row(_text(_label(name), "dim"), _text(_listed(value)))
@@ -137,7 +140,22 @@ def _is_rows(value: object) -> bool:
     return isinstance(value, tuple) and bool(value) and isinstance(value[0], BaseModel)
 
 
+def _holds_rows(row: BaseModel) -> bool:
+    """Tell whether a row has rows of its own, which no cell can show."""
+    return any(_is_rows(value) for _, value in row)
+
+
+def _sections(rows: tuple[BaseModel, ...]) -> "RenderableType":
+    """Show rows one below the other, each with its own rows below it."""
+    from rich.console import Group  # noqa: PLC0415 # with rich itself
+
+    parts = [["" if number else None, *_parts(row)] for number, row in enumerate(rows)]
+    return Group(*(part for section in parts for part in section if part is not None))
+
+
 def _table(rows: tuple[BaseModel, ...]) -> "RenderableType":
+    if any(_holds_rows(row) for row in rows):
+        return _sections(rows)
     flat = [_flattened(row) for row in rows]
     # A column that is unknown in every row takes no room.
     names = [
@@ -222,7 +240,7 @@ def _label(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _text(text: str, style: str = "") -> "RenderableType":
+def _text(text: str, style: str = "") -> "Text":
     from rich.text import Text  # noqa: PLC0415 # with rich itself
 
     # Text, so that nothing in it is read as markup.

@@ -89,6 +89,34 @@ def test_a_hostile_name_is_whole_and_ascii_in_json(payload: str) -> None:
     assert json.loads(stream.getvalue())["result"]["name"] == payload
 
 
+class Section(Model):
+    """A row that has rows."""
+
+    name: str
+    """What it is called."""
+    rows: tuple[Row, ...] = ()
+    """Its rows."""
+
+
+class Sections(Result):
+    """A result of such rows."""
+
+    parts: tuple[Section, ...]
+    """They."""
+
+
+def test_rows_of_rows_stand_below_their_own_name() -> None:
+    one = Section(name="one", rows=(Row(name="first", size_ms=1.0),))
+    two = Section(name="two")
+    lines = human(Sections(parts=(one, two))).splitlines()
+    places = [
+        next(i for i, line in enumerate(lines) if word in line.split())
+        for word in ("one", "first", "two")
+    ]
+    assert places == sorted(places)
+    assert not any("Row(" in line or "name=" in line for line in lines)
+
+
 def test_the_status_comes_first_and_what_is_unknown_stays_unsaid() -> None:
     lines = human(Shown(status=Status.WARN, name="n", flag=True)).splitlines()
     assert lines[0] == "warn"
