@@ -325,6 +325,16 @@ async def test_a_range_is_judged_by_sizes_alone(served: Served, project: Path) -
     assert found.findings[0].size_bytes is not None
 
 
+async def test_a_range_stands_on_the_revisions_before_it(project: Path) -> None:
+    opened = Project(str(project / "alembic.ini"))
+    sources = await revisions_to_lint(opened, "a1:b2", None)
+    assert [(it.revision, it.is_earlier) for it in sources] == [
+        ("a1", True),
+        ("b2", False),
+    ]
+    assert (await lint(sources)).judged == ("b2",)
+
+
 async def test_without_a_server_the_whole_history_is_judged(project: Path) -> None:
     opened = Project(str(project / "alembic.ini"))
     assert len(await revisions_to_lint(opened, None, None)) == 3

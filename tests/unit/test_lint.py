@@ -162,6 +162,12 @@ def test_a_later_revision_knows_the_types_of_an_earlier_one() -> None:
     assert names(judge(sources[2:])) == ["change-column-type-unknown"]
 
 
+def test_what_a_range_stands_on_is_known_and_not_judged() -> None:
+    earlier = Source(sql=f"CREATE TABLE t (a varchar(10));{DROP}", is_earlier=True)
+    later = Source(sql="ALTER TABLE t ALTER a TYPE varchar(20)", revision="b2")
+    assert judge([earlier, later]) == []
+
+
 INDEX = "CREATE INDEX i ON users (a)"
 BIG = [(BIG_ROWS, 1), (1, BIG_BYTES), (None, BIG_BYTES)]
 UNSURE = [(None, 1), (SMALL_ROWS, 1), (1, SMALL_BYTES), (None, None)]

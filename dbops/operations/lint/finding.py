@@ -52,3 +52,5 @@ class Source(Model):
     """The number of its first line in the file."""
     problem: str | None = None
     """Why there is no more of it."""
+    is_earlier: bool = False
+    """Whether it is only there for what later ones stand on, and is not judged."""

@@ -28,7 +28,8 @@ def judge(sources: Iterable[Source], known: Known | None = None) -> list[Finding
     found: list[Finding] = []
     for source in sources:
         known.next_revision()
-        found += _once(_judged(source, known))
+        judged = _once(_judged(source, known))
+        found += [] if source.is_earlier else judged
     return found
 
 

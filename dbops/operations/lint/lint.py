@@ -60,6 +60,7 @@ async def lint(
     if known is not None and is_past:
         known = known.sizes_alone()
     found = judge(sources, known)
+    sources = [source for source in sources if not source.is_earlier]
     program = installed()
     if program is None:
         on_notice("note: squawk is not installed, so only our own rules are asked")
@@ -98,7 +99,8 @@ async def revisions_to_lint(
         DbopsError: As `render`; a server that cannot be reached is none.
     """
     if connectors is None or revisions is not None:
-        return of_revisions(await render(project, revisions, confine=confine))
+        judged = of_revisions(await render(project, revisions, confine=confine))
+        return [*await _earlier(project, revisions, confine=confine), *judged]
     try:
         pending = await render(project, connectors=connectors, confine=confine)
     except (UnreachableError, RefusedError) as error:
@@ -107,6 +109,23 @@ async def revisions_to_lint(
         on_notice(f"note: the whole history is judged: {error.message}")
         pending = await render(project, confine=confine)
     return of_revisions(pending)
+
+
+async def _earlier(
+    project: Project, revisions: str | None, *, confine: bool
+) -> list[Source]:
+    """Return what a range stands on, as far as it can be rendered."""
+    start = (revisions or "").partition(":")[0]
+    if start in ("", "base"):
+        return []
+    try:
+        rendered = await render(project, f"base:{start}", confine=confine)
+    except DbopsError:
+        return []
+    return [
+        source.model_copy(update={"is_earlier": True})
+        for source in of_revisions(rendered)
+    ]
 
 
 def called(what: Source | Finding) -> str:
