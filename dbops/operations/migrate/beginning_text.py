@@ -5,6 +5,7 @@ beginning can be inside of something else, and regular expressions read it exact
 """
 
 import ast
+import codecs
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -66,7 +67,7 @@ def beginning(source: bytes) -> Mapping[str, object] | None:
     cookie = _COOKIE.match(source)
     if cookie and cookie[1].lower() not in (b"utf-8", b"utf8"):
         return None
-    text = source.decode("utf-8-sig") + "\n"
+    text = source.removeprefix(codecs.BOM_UTF8).decode() + "\n"
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     values: dict[str, object] = {}
