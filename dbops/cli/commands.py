@@ -10,18 +10,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dbops.cli.confirm import confirmed_by_person
 from dbops.cli.options import ALEMBIC, DDL, LOCAL
 from dbops.cli.register import command
-from dbops.errors import RefusedError, UsageError
+from dbops.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dbops.cli.call import Call
     from dbops.endpoint import Role
     from dbops.engine.connect import Connector
+    from dbops.errors import DbopsError
+    from dbops.operations.replica import Version
     from dbops.results import Result
 
 _CREATE = ("owner", "encoding", "locale", "template", "extensions", "maintenance_db")
 _THRESHOLDS = ("warn", "fail")
+DEFAULT_WAIT_S = 60.0
+_SHARE_OF_TIMEOUT = 0.9
 
 Name = Annotated[
     str | None,
@@ -77,13 +84,19 @@ async def drop_db(call: "Call", name: Name = None) -> "Result":
 
     database = await _database(call, name)
     settings = call.settings
-    confirmed = settings.yes or _confirmed(f"Drop the database {database!r}?")
+    confirmed = settings.yes or confirmed_by_person(f"Drop the database {database!r}?")
     return await operate(
         call.connectors, database, confirmed=confirmed, force=settings.force
     )
 
 
-@command("dry_run", "lock_timeout", "statement_timeout", waits_for="database")
+@command(
+    "dry_run",
+    "lock_timeout",
+    "ddl_lock_timeout",
+    "statement_timeout",
+    waits_for="database",
+)
 async def create_tables(call: "Call", tables: Tables = None) -> "Result":
     """Create the tables of a SQLAlchemy MetaData that are missing.
 
@@ -103,20 +116,24 @@ async def create_tables(call: "Call", tables: Tables = None) -> "Result":
     return await room.create_tables(call.connectors, metadata)
 
 
-@command("wait_for")
+@command("wait_for", *ALEMBIC, runs_env=False)
 async def wait(call: "Call") -> "Result":
-    """Wait until the server answers, or until the database can be used.
+    """Wait until the server, the database, its schema or its reader can be used.
 
-    Example: dbops wait --for database --timeout 60s
+    Example: dbops wait --for migrations --timeout 120s
     """
+    limit_s = _wait_limit_s(call)
+    if call.settings.wait_for == "migrations":
+        return await _wait_for_migrations(call, limit_s)
+    if call.settings.wait_for == "replica":
+        return await _wait_for_replica(call, limit_s)
     from dbops.operations.wait import wait as operate  # noqa: PLC0415
 
-    settings = call.settings
     return await operate(
         call.connectors.connector("writer"),
-        settings.wait_for,
-        limit_s=settings.timeout or settings.wait or 60.0,
-        on_failure=lambda failure: call.say(f"waiting: {failure.message}"),
+        call.settings.wait_for,
+        limit_s=limit_s,
+        on_failure=_waiting(call),
     )
 
 
@@ -195,6 +212,69 @@ async def demo(call: "Call") -> "Result":
     return await tell(call)
 
 
+async def _wait_for_migrations(call: "Call", limit_s: float) -> "Result":
+    from dbops.operations.migrate.at_head import at_head  # noqa: PLC0415
+    from dbops.operations.wait.migrations import wait_for_migrations  # noqa: PLC0415
+
+    settings = call.settings
+
+    async def is_surely_there() -> bool:
+        found = await at_head(
+            call.connectors,
+            settings.alembic_config,
+            section=settings.alembic_section,
+            x_arguments=settings.alembic_x,
+            revision="heads",
+            confine=settings.is_bound,
+        )
+        return found is not None
+
+    return await wait_for_migrations(
+        call.connectors,
+        lambda: call.project,
+        limit_s=limit_s,
+        on_failure=_waiting(call),
+        is_surely_there=is_surely_there,
+    )
+
+
+async def _wait_for_replica(call: "Call", limit_s: float) -> "Result":
+    from dbops.operations.wait.replica import wait_for_replica  # noqa: PLC0415
+
+    async def version() -> "Version":
+        from dbops.operations.migrate.version import read_version  # noqa: PLC0415 # Alembic
+
+        call.say("note: Aurora tells no position: the migrations' version is compared")
+        return await read_version(call.connectors, call.project)
+
+    return await wait_for_replica(
+        call.connectors,
+        limit_s=limit_s,
+        on_progress=lambda n: call.say(f"waiting: the reader lacks {n} bytes of WAL"),
+        version=version,
+    )
+
+
+def _waiting(call: "Call") -> "Callable[[DbopsError], None]":
+    """Say what is waited for, and say it again only when that has changed."""
+    said: list[str] = []
+
+    def say(failure: "DbopsError") -> None:
+        if said[-1:] != [failure.message]:
+            said.append(failure.message)
+            call.say(f"waiting: {failure.message}")
+
+    return say
+
+
+def _wait_limit_s(call: "Call") -> float:
+    """Leave a little of --timeout, so that the last state is told and not cut off."""
+    settings = call.settings
+    if settings.timeout is not None:
+        return settings.timeout * _SHARE_OF_TIMEOUT
+    return DEFAULT_WAIT_S if settings.wait is None else settings.wait
+
+
 def _pinged(call: "Call", *, writer: bool, reader: bool) -> "dict[Role, Connector]":
     """Take what was asked for; both by default, where there is a reader."""
     roles: list[Role] = []
@@ -222,13 +302,3 @@ def _importable(where: str) -> str:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     return where
-
-
-def _confirmed(question: str) -> bool:
-    """Ask the person at the terminal; nobody there means no."""
-    if not sys.stdin.isatty():
-        return False
-    try:
-        return typer.confirm(question, err=True)
-    except typer.Abort:
-        raise RefusedError("not confirmed: nothing was done") from None
