@@ -4,6 +4,7 @@ https://alembic.sqlalchemy.org/en/latest/api/index.html
 """
 
 import asyncio
+import sys
 import threading
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -59,6 +60,7 @@ class Project:
             toml_file=str(toml) if toml.is_file() else None,
             ini_section=section,
             cmd_opts=Namespace(x=list(x_arguments) or None),
+            stdout=sys.stdout,  # Alembic's own is that of the time of its import
         )
         try:
             self.script = ScriptDirectory.from_config(self.config)
@@ -99,7 +101,7 @@ class Project:
     def is_async(self) -> bool:
         """Whether env.py makes an asyncio engine of its own."""
         source = self._env.read_text(encoding="utf-8", errors="replace")
-        return "async_engine" in source
+        return "async_engine" in source or "AsyncEngine" in source
 
 
 class Turn:

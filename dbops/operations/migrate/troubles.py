@@ -21,6 +21,13 @@ from dbops.operations.migrate.run import Run
 _NOWHERE = Endpoint(addresses=(Address("the project's own database"),))
 
 
+class ExitedError(Exception):
+    """env.py has called sys.exit; its cause is what env.py had caught.
+
+    A SystemExit itself would end our event loop, and the process without a word.
+    """
+
+
 @contextmanager
 def named(run: Run, endpoint: Endpoint | None) -> Generator[None]:
     """Translate what env.py raises inside the block, and name the revision.
@@ -34,17 +41,20 @@ def named(run: Run, endpoint: Endpoint | None) -> Generator[None]:
         if run.refusal is not None:
             raise run.refusal from None
         raise _translated(error, run, endpoint or _NOWHERE) from error
-    except SystemExit as error:
-        raise FailedError(
-            f"env.py ended the process (exit {error.code})",
-            hint="an env.py has to return",
-            phase="migrate",
-        ) from error
 
 
 def _translated(error: Exception, run: Run, endpoint: Endpoint) -> DbopsError:
-    if isinstance(error, CommandError):
-        fault: DbopsError = _from_alembic(error)
+    fault: DbopsError
+    if isinstance(error, ExitedError):
+        if isinstance(error.__cause__, Exception):
+            return _translated(error.__cause__, run, endpoint)
+        fault = FailedError(
+            f"env.py ended the process (exit {error})",
+            hint="look at what env.py does before it calls sys.exit",
+            phase="migrate",
+        )
+    elif isinstance(error, CommandError):
+        fault = _from_alembic(error)
     else:
         where = (run.legs and run.leg.endpoint) or endpoint
         fault = translate(error, where, phase="migrate") or _unknown(error)
