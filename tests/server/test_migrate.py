@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from dbops.errors import (
 )
 from dbops.local.state import Pair
 from dbops.operations.init import init, starter_folder
+from dbops.operations.migrate.apply import Options
 from dbops.operations.migrate.project import Project
 from dbops.operations.migrate.status import migration_status
 from dbops.operations.migrate.upgrade import migrate
@@ -393,3 +395,44 @@ async def test_six_processes_at_once_apply_each_revision_once(
     assert [process.returncode for process in processes] == [0] * 6
     assert sorted(len(result["applied"]) for result in results) == [0, 0, 0, 0, 0, 4]
     assert {tuple(result["after"]) for result in results} == {("d4",)}
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+async def test_connect_arguments_of_env_py_outlive_being_led_elsewhere(
+    served: Served, project: Path, driver: str
+) -> None:
+    arguments: dict[str, object] = {"options": "-c search_path=theirs"}
+    if driver == "asyncpg":
+        arguments = {"server_settings": {"search_path": "theirs"}}
+    body = textwrap.dedent(f"""
+        import asyncio
+        from alembic import context
+        from sqlalchemy import create_engine
+        from sqlalchemy.ext.asyncio import create_async_engine
+        from sqlalchemy.pool import NullPool
+
+        URL = "postgresql+{driver}://nobody@192.0.2.1:1/nowhere"
+        OPTIONS = dict(connect_args={arguments!r}, poolclass=NullPool)
+
+        def go(connection):
+            context.configure(connection=connection)
+            with context.begin_transaction():
+                context.run_migrations()
+
+        async def go_async():
+            async with create_async_engine(URL, **OPTIONS).connect() as connection:
+                await connection.run_sync(go)
+
+        if {driver == "asyncpg"}:
+            asyncio.run(go_async())
+        else:
+            with create_engine(URL, **OPTIONS).connect() as connection:
+                go(connection)
+    """)
+    (project / "migrations" / "env.py").write_text(body)
+    admin = await connect(served.writer)
+    await admin.execute("CREATE SCHEMA theirs")
+    await migrate(served.connectors(), opened(project), options=Options(confine=True))
+    query = "SELECT to_regclass('theirs.alembic_version') IS NOT NULL"
+    assert await admin.fetchval(query)
+    await admin.close()

@@ -8,8 +8,9 @@ the driver connects: no URL ever holds it.
 
 import importlib.util
 import re
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
 from sqlalchemy import Connection, Engine, event
@@ -23,6 +24,14 @@ from dbops.operations.migrate.project import Project
 
 CONNECTOR = "dbops.connector"
 """The attribute in which the env.py of `dbops init` finds how to connect."""
+
+
+# What says where, and as whom: the rest of env.py's connect_args stays its own.
+_PLACE = frozenset(
+    {"host", "hostaddr", "port", "user", "password", "dbname", "database", "dsn"}
+    | {"conninfo", "service", "passfile", "ssl", "sslmode", "sslrootcert", "sslcert"}
+    | {"sslkey", "sslcrl", "target_session_attrs", "async_creator_fn"}
+)
 
 
 class Wanted(BaseException):
@@ -128,12 +137,12 @@ def filled_in(project: Project, place: Place) -> Generator[None]:
         arguments: list[Any],
         keywords: dict[str, Any],
     ) -> None:
-        if place.is_binding:
-            arguments.clear()
-            keywords.clear()
-        elif keywords.get("host") or any(arguments):
+        if not place.is_binding and (keywords.get("host") or any(arguments)):
             return  # an engine with a URL of its own
-        keywords.update(_parameters(dialect.driver, place))
+        arguments.clear()
+        parameters = _parameters(dialect.driver, place, keywords)
+        keywords.clear()
+        keywords.update(parameters)
 
     event.listen(Engine, "do_connect", fill)
     try:
@@ -153,24 +162,46 @@ def _sync_driver() -> str:
     )
 
 
-def _parameters(driver: str, place: Place) -> dict[str, object]:
-    """Return what the driver's connect() takes."""
-    if driver == "asyncpg":
-        return {"async_creator_fn": _creator(place.connector)}
+def _parameters(
+    driver: str, place: Place, theirs: Mapping[str, Any]
+) -> dict[str, object]:
+    """Return what the driver's connect() takes: our place, env.py's own settings."""
     assert place.endpoint is not None  # `found` has one  # noqa: S101
-    return _libpq_parameters(place.connector, place.endpoint)
+    if driver == "asyncpg":
+        settings = theirs.get("server_settings") or {}
+        return {"async_creator_fn": _creator(place.connector, place.endpoint, settings)}
+    ours = _libpq_parameters(place.connector, place.endpoint)
+    options = [theirs.get("options"), ours.get("options")]
+    kept = {name: value for name, value in theirs.items() if name not in _PLACE}
+    return {**kept, **ours, "options": " ".join(str(it) for it in options if it)}
 
 
-def _creator(connector: Connector) -> Callable[..., Awaitable[connect.Connection]]:
+def _creator(
+    connector: Connector, endpoint: Endpoint, settings: Mapping[str, str]
+) -> Callable[..., Awaitable[connect.Connection]]:
+    options = connector.options
+    settings = {**settings, **options.server_settings}
+    known = Connector(
+        Credentials.known(endpoint), replace(options, server_settings=settings)
+    )
+
     async def connected(**_: object) -> connect.Connection:
-        return await connector()
+        return await known()
 
     return connected
 
 
 def _libpq_parameters(connector: Connector, endpoint: Endpoint) -> dict[str, object]:
+    """Return the place as libpq spells it.
+
+    https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+    """
     options = connector.options
     password = endpoint.password
+    said = [
+        f"-c {name}={_escaped(value)}"
+        for name, value in options.server_settings.items()
+    ]
     parameters: dict[str, object | None] = {
         "host": ",".join(address.host for address in endpoint.addresses),
         "port": ",".join(str(address.port) for address in endpoint.addresses),
@@ -179,16 +210,12 @@ def _libpq_parameters(connector: Connector, endpoint: Endpoint) -> dict[str, obj
         "dbname": endpoint.database,
         "sslmode": endpoint.sslmode,
         "sslrootcert": endpoint.sslrootcert,
+        "sslcert": endpoint.sslcert,
+        "sslkey": endpoint.sslkey,
         "target_session_attrs": endpoint.target_session_attrs,
-        "application_name": options.application_name,
+        "application_name": endpoint.application_name or options.application_name,
         "connect_timeout": max(2, round(options.connect_timeout_s)),
-        "options": " ".join(
-            f"-c {setting}"
-            for setting in (
-                f"{name}={_escaped(value)}"
-                for name, value in options.server_settings.items()
-            )
-        ),
+        "options": " ".join([*([endpoint.options] if endpoint.options else []), *said]),
     }
     return {name: value for name, value in parameters.items() if value}
 
