@@ -377,6 +377,19 @@ CONSTRAINTS = (
         "ALTER TABLE users ADD CONSTRAINT c CHECK (age > 0) NOT VALID;\n"
         "ALTER TABLE users VALIDATE CONSTRAINT c",
     ),
+    breaks(
+        "validate-in-same-transaction",
+        "ALTER TABLE orders VALIDATE CONSTRAINT orders_total, ADD COLUMN a int",
+    ),
+    breaks(
+        "validate-in-same-transaction",
+        "ALTER TABLE orders ADD COLUMN a int;\n"
+        "ALTER TABLE orders VALIDATE CONSTRAINT orders_total",
+    ),
+    safe(
+        "ALTER TABLE users ADD COLUMN a int;\n"
+        "ALTER TABLE orders VALIDATE CONSTRAINT orders_total"
+    ),
     safe(
         "BEGIN;\nALTER TABLE users ADD CONSTRAINT c CHECK (age > 0) NOT VALID;\n"
         "COMMIT;\n"
@@ -650,6 +663,10 @@ BLOCKS = (
     safe(
         "DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM users WHERE id = 0) THEN\n"
         "  ALTER TABLE users ADD COLUMN a int; END IF; END $$"
+    ),
+    safe(
+        "DO $$ DECLARE n int; BEGIN\n"
+        "  SELECT age INTO n FROM users WHERE id = 1 FOR UPDATE; END $$"
     ),
     breaks("opaque", "SELECT 'never ends", runs=False),
     breaks("opaque", "ALTER TABLE users ADD CHECK (age > 0", runs=False),

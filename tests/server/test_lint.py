@@ -15,9 +15,10 @@ from dbops.operations.lint.facts import facts
 from dbops.operations.lint.finding import Finding, Source
 from dbops.operations.lint.judge import judge
 from dbops.operations.lint.known import Known
-from dbops.operations.lint.lint import lint, revisions_to_lint
+from dbops.operations.lint.lint import lint
 from dbops.operations.lint.locks import Lock, lock_of
 from dbops.operations.lint.names import Name
+from dbops.operations.lint.pending import revisions_to_lint
 from dbops.operations.lint.reading import statements
 from dbops.operations.lint.rules import RULES
 from dbops.operations.lint.tokens import Token

@@ -168,6 +168,17 @@ def test_what_a_range_stands_on_is_known_and_not_judged() -> None:
     assert judge([earlier, later]) == []
 
 
+def test_what_a_revision_sets_is_forgotten_after_it() -> None:
+    sources = [
+        Source(sql="CREATE TABLE t (a timestamp, b timestamp)", revision="a1"),
+        Source(
+            sql="SET LOCAL timezone = 'UTC'; ALTER TABLE t ALTER a TYPE timestamptz"
+        ),
+        Source(sql="ALTER TABLE t ALTER b TYPE timestamptz", revision="c3"),
+    ]
+    assert [it.revision for it in judge(sources)] == ["c3"]
+
+
 INDEX = "CREATE INDEX i ON users (a)"
 BIG = [(BIG_ROWS, 1), (1, BIG_BYTES), (None, BIG_BYTES)]
 UNSURE = [(None, 1), (SMALL_ROWS, 1), (1, SMALL_BYTES), (None, None)]

@@ -31,6 +31,10 @@ class Known:
     is_past: bool = False
     """Whether the tables are known as they are after what is judged."""
 
+    def __post_init__(self) -> None:
+        """Remember how a session begins."""
+        self._session = self.schema, self.in_utc
+
     def only(self, names: Iterable[Name]) -> "Known":
         """Return what is known of some tables, to be learnt on by itself."""
         full = {self.full(name) for name in names}
@@ -46,8 +50,9 @@ class Known:
         return Known(sizes, self.schema, self.in_utc, is_past=True)
 
     def next_revision(self) -> None:
-        """Forget what is new: the next revision finds it in use."""
+        """Forget what is new, for the next one finds it in use; and what was SET."""
         self.new, self.new_indexes = set(), set()
+        self.schema, self.in_utc = self._session
 
     def full(self, name: Name) -> Name:
         """Return a name with its schema."""

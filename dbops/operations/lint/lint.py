@@ -4,21 +4,16 @@ from collections.abc import Callable, Sequence
 
 from dbops.endpoint import Role
 from dbops.engine.connect import Connectors
-from dbops.errors import DbopsError, RefusedError, UnreachableError
+from dbops.errors import DbopsError
 from dbops.operations.lint.facts import facts
 from dbops.operations.lint.finding import Finding, Source
 from dbops.operations.lint.judge import judge
 from dbops.operations.lint.known import Known
 from dbops.operations.lint.names import Name, read_name
 from dbops.operations.lint.reading import actions, statements
-from dbops.operations.lint.sources import of_revisions
 from dbops.operations.lint.squawk import installed, squawk
-from dbops.operations.migrate.offline import render
-from dbops.operations.migrate.project import Project
 from dbops.results import Result, Status
 from dbops.settings.model import Severity
-
-_NO_DATABASE = "3D000"
 
 
 class Linted(Result):
@@ -75,57 +70,6 @@ async def lint(
         sizes_from=asked,
         has_squawk=program is not None,
     )
-
-
-async def revisions_to_lint(
-    project: Project,
-    revisions: str | None,
-    connectors: Connectors | None,
-    *,
-    confine: bool = False,
-    on_notice: Callable[[str], None] = lambda _: None,
-) -> list[Source]:
-    """Return what is pending, or what a range names, each revision by itself.
-
-    Args:
-        project: Whose revisions.
-        revisions: `FROM:TO`; None for what is pending, and for the whole history where
-            no server can be asked.
-        connectors: How to ask where the database stands; None asks nobody.
-        confine: Lead every connection of env.py to our database.
-        on_notice: Told when the whole history is taken.
-
-    Raises:
-        DbopsError: As `render`; a server that cannot be reached is none.
-    """
-    if connectors is None or revisions is not None:
-        judged = of_revisions(await render(project, revisions, confine=confine))
-        return [*await _earlier(project, revisions, confine=confine), *judged]
-    try:
-        pending = await render(project, connectors=connectors, confine=confine)
-    except (UnreachableError, RefusedError) as error:
-        if not isinstance(error, UnreachableError) and error.sqlstate != _NO_DATABASE:
-            raise
-        on_notice(f"note: the whole history is judged: {error.message}")
-        pending = await render(project, confine=confine)
-    return of_revisions(pending)
-
-
-async def _earlier(
-    project: Project, revisions: str | None, *, confine: bool
-) -> list[Source]:
-    """Return what a range stands on, as far as it can be rendered."""
-    start = (revisions or "").partition(":")[0]
-    if start in ("", "base"):
-        return []
-    try:
-        rendered = await render(project, f"base:{start}", confine=confine)
-    except DbopsError:
-        return []
-    return [
-        source.model_copy(update={"is_earlier": True})
-        for source in of_revisions(rendered)
-    ]
 
 
 def called(what: Source | Finding) -> str:

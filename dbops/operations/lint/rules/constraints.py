@@ -1,5 +1,7 @@
 """Does a constraint read the whole table under a lock?"""
 
+from dbops.operations.lint.actions import read_actions
+from dbops.operations.lint.locks import Lock, lock_of
 from dbops.operations.lint.names import read_name
 from dbops.operations.lint.rule import Case, rule
 from dbops.operations.lint.table import Table
@@ -103,8 +105,13 @@ def _made_not_null(case: Case, table: Table) -> tuple[str, ...]:
     source=_NOTES,
 )
 def _validate_in_same_transaction(case: Case) -> str | None:
-    for earlier in case.in_same_transaction:
-        is_same = earlier.action.name == case.action.name
-        if is_same and earlier.action.kind == "add constraint":
-            return f"{case.table} is read under the lock that adding has taken"
-    return None
+    # All subcommands of one ALTER TABLE run under the strongest lock of them.
+    locks = [lock_of(action) for action in read_actions(case.action.words)]
+    locks += [
+        earlier.lock
+        for earlier in case.in_same_transaction
+        if earlier.locked_table == case.locked_table
+    ]
+    if max(locks) < Lock.SHARE:
+        return None
+    return f"{case.table} is read under a lock that others wait for"
