@@ -55,12 +55,17 @@ def brief(ended: Ended) -> str:
 
 
 def _facts(facts: Mapping[str, object]) -> str:
-    """Say what a migration did or would do; nothing for other results."""
-    applied, state = facts.get("applied"), facts.get("state")
-    if isinstance(applied, tuple):
-        return f"{len(applied)} applied" if applied else "nothing to apply"
-    if isinstance(state, str):
-        pending = facts.get("pending")
-        behind = f", {len(pending)} pending" if isinstance(pending, tuple) else ""
-        return state.replace("_", " ") + (behind if pending else "")
-    return ""
+    """Say what was done or is to be done; nothing where the status says it all."""
+    match facts:
+        case {"applied": tuple() as applied}:
+            return f"{len(applied)} applied" if applied else "nothing to apply"
+        case {"state": str() as state, "pending": tuple() as pending} if pending:
+            return f"{state.replace('_', ' ')}, {len(pending)} pending"
+        case {"state": str() as state}:
+            return state.replace("_", " ")
+        case {"planned": tuple() as planned}:
+            return f"{len(planned)} to apply" if planned else "nothing to apply"
+        case {"created": bool() as created}:
+            return "created" if created else "existed"
+        case _:
+            return ""

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dbops.cli import exit_codes
 from dbops.cli.ended import Ended
 from dbops.cli.progress import Progress, brief
-from dbops.cli.render import write_human, write_json, write_notice, write_problem
+from dbops.cli.render import (
+    safe,
+    write_human,
+    write_json,
+    write_notice,
+    write_problem,
+)
 from dbops.errors import Outcome
 from dbops.results import Model, Result, Status, worst
 
@@ -69,7 +75,8 @@ def tell_several(
         are_good = all(end.exit_code == 0 for end in ended)
         exit_code = exit_codes.EXIT_CODES[Outcome.OK if are_good else Outcome.PARTIAL]
     for end in ended:
-        sys.stdout.write(end.out)
+        if end.out:
+            sys.stdout.write(f"-- target: {safe(end.target)}\n{end.out}\n")
     if as_json:
         documents = [end.document(command) for end in ended if end.is_answer]
         status = Status.OK if exit_code == 0 else Status.FAIL
@@ -98,10 +105,10 @@ def _show(ended: Sequence[Ended], *, are_few: bool) -> None:
 def _row(end: Ended) -> Row:
     if end.is_skipped:
         status = Status.UNKNOWN
-    elif end.exit_code == 0:
-        status = end.result.status if end.result else Status.OK
+    elif end.result is not None:
+        status = end.result.status
     else:
-        status = Status.FAIL
+        status = Status.OK if end.exit_code == 0 else Status.FAIL
     return Row(
         target=end.target,
         status=status,

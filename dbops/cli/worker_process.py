@@ -57,7 +57,7 @@ class Worker:
             how = _how(await self._exited(_LAST_WORDS_S))
             await asyncio.wait([self._hearing], timeout=_LAST_WORDS_S)
             ended = lost(target.name, how, took_s=monotonic() - started)
-        if ended.exit_code != 0:
+        if ended.problem is not None:
             self._show_printed(target)
         done(ended)
 

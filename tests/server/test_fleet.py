@@ -133,6 +133,7 @@ class Fleet:
             cwd=self.project,
             stdout=pipe,
             stderr=pipe,
+            start_new_session=True,
         )
 
     async def ran(self, *words: str, command: str = "migrate") -> Ran:
@@ -149,6 +150,10 @@ async def ended(process: Process) -> Ran:
 def children(process: Process) -> list[int]:
     listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
     return [int(pid) for pid in listed.split()]
+
+
+def is_file(path: Path) -> bool:
+    return path.is_file()
 
 
 def is_there(pid: int) -> bool:
@@ -300,6 +305,52 @@ async def test_workers_do_not_outlive_a_command_that_is_killed(fleet: Fleet) -> 
     async with asyncio.timeout(15):
         while any(map(is_there, workers)):
             await asyncio.sleep(0.05)
+
+
+async def test_ctrl_c_at_a_terminal_ends_the_statements_too(fleet: Fleet) -> None:
+    await fleet.create(*some_names(2))
+    write_revision(fleet.project, "c3", "b2", SLEEP)
+    process = await fleet.started()
+    await fleet.until_sleeping(2)
+    # The terminal tells the whole process group, the workers included.
+    os.killpg(process.pid, signal.SIGINT)
+    ran = await ended(process)
+    assert ran.code == 130
+    assert await fleet.ask(SLEEPING) == []
+    assert [it["error"] is None for it in ran.json["targets"]] == [False, False]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_a_revision_that_does_not_listen_is_not_waited_for_for_ever(
+    fleet: Fleet, number: int
+) -> None:
+    await fleet.create(*some_names(1))
+    marker = fleet.project / "begun"
+    write_revision(fleet.project, "c3", "b2", "SELECT 1")
+    revision = fleet.project / "migrations" / "versions" / "c3.py"
+    body = f"import time; open({str(marker)!r}, 'w').close(); time.sleep(600); op."
+    revision.write_text(revision.read_text().replace("op.", body, 1))
+    process = await fleet.started()
+    async with asyncio.timeout(60):
+        while not is_file(marker):
+            await asyncio.sleep(0.05)
+    (worker,) = children(process)
+    process.send_signal(number)
+    ran = await ended(process)
+    assert ran.code == (143 if number == signal.SIGTERM else -9)
+    async with asyncio.timeout(15):
+        while is_there(worker):
+            await asyncio.sleep(0.05)
+    assert await fleet.tables(fleet.names[0]) == {"alembic_version", "a", "b"}
+
+
+async def test_the_time_out_is_each_targets_own(fleet: Fleet) -> None:
+    await fleet.create(*some_names(3))
+    write_revision(fleet.project, "c3", "b2", only_in(fleet.names[0], _perform(SLEEP)))
+    ran = await fleet.ran("--timeout", "6s", "--jobs", "1")
+    assert list(codes(ran).values()) == [5, 0, 0]
+    assert "not done within" in ran.json["targets"][0]["error"]["message"]
+    await fleet.until_nobody_sleeps(3)
 
 
 async def test_no_password_is_on_a_command_line(fleet: Fleet) -> None:
@@ -487,3 +538,46 @@ def _perform_in(databases: list[str]) -> str:
         f"DO $$ BEGIN IF current_database() IN ({listed}) "
         f"THEN {_perform(SLEEP)}; END IF; END $$"
     )
+
+
+async def test_the_sql_of_several_says_whose_it_is(fleet: Fleet) -> None:
+    await fleet.create(*some_names(2))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "dbops", "migrate", "--sql", "-q", "--targets-sql"),
+        listing("database", fleet.names),
+        env=fleet.environment,
+        cwd=fleet.project,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    ran = await ended(process)
+    assert ran.code == 0, ran.err
+    heads = [line for line in ran.out.splitlines() if line.startswith("-- target:")]
+    assert heads == [f"-- target: {name}" for name in fleet.names]
+    assert ran.out.count("CREATE TABLE b") == 2
+    assert await fleet.tables(fleet.names[0]) == set()
+
+
+async def test_a_table_tells_what_was_done_where(fleet: Fleet) -> None:
+    await fleet.create(*some_names(5))
+    env = fleet.project / "migrations" / "env.py"
+    env.write_text("print('hello from env.py')\n" + env.read_text())
+    words = ("--targets-sql", listing("database", fleet.names))
+    for command, code, outcome in (
+        ("status", 8, "empty, 2 pending"),
+        ("migrate", 0, "2 applied"),
+        ("migrate", 0, "nothing to apply"),
+        ("status", 0, "at head"),
+    ):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "dbops", command, *words),
+            env=fleet.environment,
+            cwd=fleet.project,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        ran = await ended(process)
+        assert ran.code == code
+        assert ran.out.count(outcome) == 5
+        assert "[5/5] " in ran.err
+        assert "hello" not in ran.err
