@@ -76,7 +76,7 @@ async def migrate(
     return await upgrade.migrate(call.connectors, call.project, revision, options)
 
 
-@command(*ALEMBIC, *DDL, "yes", "dry_run", "journal", waits_for="database")
+@command(*ALEMBIC, *DDL, *FLEET, "yes", "dry_run", "journal", waits_for="database")
 async def rollback(
     call: "Call",
     back: Annotated[
@@ -118,7 +118,7 @@ async def rollback(
     )
 
 
-@command(*ALEMBIC, *DDL, "force", "journal", waits_for="database")
+@command(*ALEMBIC, *DDL, *FLEET, "force", "journal", waits_for="database")
 async def stamp(
     call: "Call",
     revision: Annotated[str, typer.Argument(help="Which; head by default.")] = "head",
@@ -208,7 +208,6 @@ async def lint(
     Example: dbops lint --format github
     """
     from dbops.operations.lint.lint import lint as operate  # noqa: PLC0415
-    from dbops.operations.lint.pending import revisions_to_lint  # noqa: PLC0415
 
     settings = call.settings
     words = what or []
@@ -220,6 +219,8 @@ async def lint(
     if files:
         sources = [source for it in files for source in _sources(it)]
     else:
+        from dbops.operations.lint.pending import revisions_to_lint  # noqa: PLC0415
+
         project = call.project
         sources = await revisions_to_lint(
             project,

@@ -3,10 +3,13 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dbops.errors import UsageError
 from dbops.operations.lint.finding import Source
-from dbops.operations.migrate.recording import RevisionSql
+
+if TYPE_CHECKING:
+    from dbops.operations.migrate.recording import RevisionSql
 
 # What `alembic upgrade --sql` writes in front of each revision.
 _REVISION = re.compile(
@@ -51,7 +54,7 @@ def of_file(path: Path) -> list[Source]:
         raise UsageError(f"{path} cannot be read: {why}") from error
 
 
-def of_revisions(revisions: Iterable[RevisionSql]) -> list[Source]:
+def of_revisions(revisions: "Iterable[RevisionSql]") -> list[Source]:
     """Return the SQL of revisions, each by itself."""
     return [
         Source(
