@@ -581,3 +581,22 @@ async def test_a_table_tells_what_was_done_where(fleet: Fleet) -> None:
         assert ran.out.count(outcome) == 5
         assert "[5/5] " in ran.err
         assert "hello" not in ran.err
+
+
+async def test_a_fleet_is_rolled_back_with_a_canary(fleet: Fleet) -> None:
+    await fleet.create(*some_names(3))
+    assert (await fleet.ran()).code == 0
+    # A view that the way back does not know of stands in the canary's way.
+    revision = fleet.project / "migrations" / "versions" / "b2.py"
+    text = revision.read_text().replace("    pass", "    op.execute('DROP TABLE b')")
+    revision.write_text(text)
+    await fleet.ask("CREATE VIEW v AS SELECT * FROM b", fleet.names[0])
+    first = await fleet.ran("--yes", "--canary", "1", command="rollback")
+    assert list(codes(first).values()) == [1, 8, 8]
+    await fleet.ask("DROP VIEW v", fleet.names[0])
+    second = await fleet.ran("--yes", "--canary", "1", command="rollback")
+    assert second.code == 0, second.err
+    for name in fleet.names:
+        assert await fleet.tables(name) == {"alembic_version", "a"}
+    unconfirmed = await fleet.ran(command="rollback")
+    assert list(codes(unconfirmed).values()) == [6, 6, 6]
