@@ -2,7 +2,7 @@
 
 from dbops.operations.lint.rule import Case, rule
 
-_PAGE = "https://github.com/dbops/dbops#lint"
+_PAGE = "sql-syntax-lexical.html#SQL-SYNTAX-COMMENTS"
 _FORM = "-- dbops:ignore RULE why it is safe here"
 
 
