@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from dbops.endpoint import Endpoint
 from dbops.engine.client_faults import from_client
+from dbops.engine.libpq_faults import libpq_failure, libpq_state, libpq_words
 from dbops.engine.one_line import one_line
 from dbops.engine.server_faults import from_server
 from dbops.errors import DbopsError
@@ -86,6 +87,13 @@ def translate(
         return error
     where = one_line(", ".join(str(address) for address in endpoint.addresses))
     speakers = list(_speakers(error))
+    words = None if speakers else libpq_words(error)
+    if words is not None:
+        words = _without_secret(words, endpoint)
+        said = libpq_state(words)
+        if said is None:
+            return libpq_failure(words, where)
+        return from_server(said[0], one_line(said[1]), endpoint, where, "auth")
     if not speakers or _is_callers_own(speakers[-1]):
         return from_client(error, where, phase=phase, limit_s=limit_s)
     reasons = [speaker for speaker in speakers if _state(speaker) not in _BROKEN]

@@ -4,6 +4,7 @@ https://alembic.sqlalchemy.org/en/latest/api/index.html
 """
 
 import asyncio
+import configparser
 import sys
 import threading
 from argparse import Namespace
@@ -64,6 +65,7 @@ class Project:
         )
         try:
             self.script = ScriptDirectory.from_config(self.config)
+            url = self.config.get_main_option("sqlalchemy.url") or _PLACEHOLDER
         except CommandError as error:
             raise ConfigError(
                 f"{path} leads to no Alembic environment: {error}",
@@ -74,8 +76,14 @@ class Project:
             raise ConfigError(
                 f"{path} has no section [{section}]", phase="settings"
             ) from None
+        except configparser.Error as error:
+            # What it says holds a part of the URL.
+            raise ConfigError(
+                f"{path} cannot be read: {type(error).__name__}",
+                hint="a % in it is written %%, and a section or an option named once",
+                phase="settings",
+            ) from None
         self._env = Path(self.script.env_py_location)
-        url = self.config.get_main_option("sqlalchemy.url") or _PLACEHOLDER
         self.endpoint = None if url.startswith(_PLACEHOLDER) else _endpoint(url)
         """The database that the configuration itself names; None when it names none."""
 

@@ -55,6 +55,8 @@ class Leg:
     """When the statement under way began (perf_counter); None between statements."""
     _since: float = 0.0
     _commit_is_due: bool = False
+    _kept: int = 0
+    """How many revisions were applied at the last commit."""
 
     @property
     def failing(self) -> str | None:
@@ -66,9 +68,9 @@ class Leg:
     @property
     def survivors(self) -> tuple[AppliedRevision, ...]:
         """What stays of this when the revision under way fails."""
-        if self.is_one_transaction and not self.has_committed:
-            return ()
-        return tuple(self.applied)
+        return tuple(
+            self.applied[: self._kept] if self.is_one_transaction else self.applied
+        )
 
     @property
     def is_rolled_back(self) -> bool:
@@ -101,13 +103,19 @@ class Leg:
             )
         )
         self._since = now
-        # In one transaction, what an earlier revision committed stays committed.
+        # In one transaction, an earlier revision's version is not committed with what
+        # that revision has committed.
         self.has_committed = self.has_committed and self.is_one_transaction
         self._commit_is_due = not self.is_one_transaction
         return duration_ms
 
+    def note_end(self) -> None:
+        """Take down a COMMIT or ROLLBACK that a revision executes by itself."""
+        self.has_committed, self._kept = True, len(self.applied)
+
     def note_commit(self) -> None:
         """Take down a commit: Alembic's, after a revision, or one within it."""
+        self._kept = len(self.applied)
         if not self._commit_is_due:
             self.has_committed = self.failing is not None
         self._commit_is_due = False

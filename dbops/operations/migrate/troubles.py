@@ -1,11 +1,14 @@
 """What env.py, a revision or the driver raises, told as what it means here."""
 
+import configparser
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import extract_tb
 
 from alembic.util import CommandError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from dbops.endpoint import Address, Endpoint
 from dbops.engine.faults import translate
@@ -18,6 +21,21 @@ from dbops.errors import (
 )
 from dbops.operations.migrate.run import Run
 
+_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^/\s]*@")
+_IS_LIBRARY = re.compile(r"^<|[/\\]site-packages[/\\]|[/\\]lib[/\\]python3")
+# What can go wrong before anything of env.py has run.
+_CANNOT_RUN: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
+    ((ImportError,), "install what it imports beside dbops"),
+    ((SyntaxError,), "mend it; Python could not read it"),
+    (
+        (NoSuchModuleError, ArgumentError),
+        "look at the URL: it begins with postgresql+psycopg://, or another driver",
+    ),
+    ((configparser.Error,), "look at alembic.ini: a % in it is written %%"),
+)
+# query_canceled: by statement_timeout, or by somebody.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_CANCELLED = "57014"
 _NOWHERE = Endpoint(addresses=(Address("the project's own database"),))
 
 
@@ -60,17 +78,43 @@ def _translated(error: Exception, run: Run, endpoint: Endpoint) -> DbopsError:
         fault = translate(error, where, phase="migrate") or _unknown(error)
     if run.failing is not None:
         return _with_revision(fault, run, run.failing)
-    if isinstance(error, ImportError):
-        return ConfigError(
-            f"env.py cannot be run: {error}",
-            hint="install what it imports beside dbops",
-            phase="migrate",
-        )
-    return fault
+    return _before_any(error) or fault
+
+
+def _before_any(error: Exception) -> ConfigError | None:
+    """Tell what keeps env.py from running at all."""
+    # What configparser says holds a part of the URL.
+    is_ini = isinstance(error, configparser.Error)
+    said = type(error).__name__ if is_ini else _masked(error)
+    for kinds, hint in _CANNOT_RUN:
+        if isinstance(error, kinds):
+            return ConfigError(
+                f"env.py cannot be run: {said}", hint=hint, phase="migrate"
+            )
+    return None
+
+
+def _masked(error: Exception) -> str:
+    """Return what an exception says, without the passwords of the URLs in it."""
+    return _PASSWORD.sub(r"\1***@", str(error))
+
+
+def _ended(fault: DbopsError) -> DbopsError:
+    """Tell a statement that the server has ended from a server that is silent."""
+    return FailedError(
+        fault.message,
+        hint="give it longer with --statement-timeout, or do less in one statement",
+        phase=fault.phase,
+        sqlstate=fault.sqlstate,
+        retryable=fault.retryable,
+    )
 
 
 def _unknown(error: Exception) -> DbopsError:
-    place = extract_tb(error.__traceback__)[-1]
+    frames = extract_tb(error.__traceback__)
+    # The project's own line says more than that of a library.
+    own = [it for it in frames if not _IS_LIBRARY.search(it.filename)]
+    place = frames[-1]
     file = Path(place.filename)
     if isinstance(error, AssertionError) and file.parent.parent.name == "alembic":
         return FailedError(
@@ -79,7 +123,9 @@ def _unknown(error: Exception) -> DbopsError:
             "before context.configure()",
             phase="migrate",
         )
-    said = f": {error}" if str(error) else ""
+    said = f": {_masked(error)}" if str(error) else ""
+    if own:
+        place, file = own[-1], Path(own[-1].filename)
     return FailedError(
         f"{type(error).__name__}{said} ({file.name}, line {place.lineno})",
         phase="migrate",
