@@ -37,6 +37,9 @@ PICTURES = {
     "create-db": "dbops create-db --extension pg_trgm",
     "status": "dbops status",
     "migrate": "dbops migrate",
+    "lint": "dbops lint",
+    "rehearse": "dbops migrate --rehearse",
+    "check": "dbops check --no-drift",
     "create-tables": "dbops create-tables shop:metadata",
     "setup": "dbops setup --wait 60s",
     "ping": "dbops ping --reader --writer",
@@ -46,8 +49,27 @@ PICTURES = {
     "local-down": "dbops local down",
     "drop-db": "dbops drop-db --yes",
 }
-# `status` is shown where `migrate` has work.
-EXPECTED = (0, 3)
+# `status` and `check` are shown where `migrate` has work, `lint` where it warns.
+EXPECTED = (0, 1, 3)
+RISKY = """\
+\"\"\"give articles a token\"\"\"
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    token = sa.Column("token", sa.Uuid, server_default=sa.text("gen_random_uuid()"))
+    op.add_column("articles", token)
+    op.create_index("articles_title_idx", "articles", ["title"])
+
+
+def downgrade() -> None:
+    op.drop_index("articles_title_idx")
+"""
 SHOP = """\
 from sqlalchemy import Column, ForeignKey, Identity, Integer, MetaData, Table, Text
 
@@ -132,6 +154,9 @@ async def main() -> None:
                 if picture in wanted:
                     # The folder of this run says nothing to a reader.
                     save(picture, command, output.replace(name, "/var/cache/dbops"))
+                if picture == "migrate":
+                    versions = folder / "migrations" / "versions"
+                    (versions / "0003_token.py").write_text(RISKY)
                 if picture == "init":
                     shutil.copytree(
                         starter_folder() / "migrations" / "versions",
