@@ -54,6 +54,8 @@ class Leg:
     statement_s: float | None = None
     """When the statement under way began (perf_counter); None between statements."""
     _since: float = 0.0
+    is_committing: bool = False
+    """Whether the revision that was applied last may still fail, in its commit."""
     _commit_is_due: bool = False
     _kept: int = 0
     """How many revisions were applied at the last commit."""
@@ -61,6 +63,8 @@ class Leg:
     @property
     def failing(self) -> str | None:
         """The revision under way; None before the first and after the last."""
+        if self.is_committing:
+            return self.applied[-1].revision
         if len(self.applied) < len(self.planned):
             return self.planned[len(self.applied)].revision
         return None
@@ -68,9 +72,8 @@ class Leg:
     @property
     def survivors(self) -> tuple[AppliedRevision, ...]:
         """What stays of this when the revision under way fails."""
-        return tuple(
-            self.applied[: self._kept] if self.is_one_transaction else self.applied
-        )
+        kept = self._kept if self.is_one_transaction else len(self.applied)
+        return tuple(self.applied[: kept - self.is_committing])
 
     @property
     def is_rolled_back(self) -> bool:
@@ -114,11 +117,15 @@ class Leg:
         self.has_committed, self._kept = True, len(self.applied)
 
     def note_commit(self) -> None:
-        """Take down a commit: Alembic's, after a revision, or one within it."""
+        """Take down that a commit begins: Alembic's, or one within a revision."""
         self._kept = len(self.applied)
         if not self._commit_is_due:
             self.has_committed = self.failing is not None
-        self._commit_is_due = False
+        self.is_committing, self._commit_is_due = self._commit_is_due, False
+
+    def note_success(self) -> None:
+        """Take down that what was committed last is there."""
+        self.is_committing = False
 
 
 def _message(step: MigrationInfo) -> str:

@@ -34,6 +34,12 @@ SELECT pg_catalog.count(pg_catalog.set_config(w.name, w.value, false))
 """
 
 
+# libpq's PQTRANS_IDLE.
+# https://www.postgresql.org/docs/current/libpq-status.html
+_IDLE = 0
+_CANCEL_S = 5.0
+
+
 class Parameter(NamedTuple):
     """A time-out of the session."""
 
@@ -62,7 +68,7 @@ class Session:
             self.database,
             self.schema,
         ) = self.ask(LOOK)
-        self._lock_timeout = "0"
+        self._lock_timeout: str | None = None
 
     @property
     def is_in_transaction(self) -> bool:
@@ -92,17 +98,31 @@ class Session:
         )
         self.ask(_SET.format(wanted=wanted))
 
+    @property
+    def has_lost_transaction(self) -> bool:
+        """Whether somebody has ended the transaction without SQLAlchemy's knowledge."""
+        if not self.is_in_transaction or self.is_autocommit:
+            return False
+        if hasattr(self._driver, "is_in_transaction"):  # asyncpg
+            return not self._driver.is_in_transaction()
+        info = getattr(self._driver, "info", None)  # psycopg, psycopg2
+        return getattr(info, "transaction_status", None) == _IDLE
+
     def suspend_lock_timeout(self) -> None:
         """Let the next statement wait for its locks as long as it takes."""
-        (self._lock_timeout,) = self.ask(
-            "SELECT pg_catalog.current_setting('lock_timeout')"
-        )
+        if self._lock_timeout is not None:
+            return
+        (said,) = self.ask("SELECT pg_catalog.current_setting('lock_timeout')")
         self.ask("SELECT pg_catalog.set_config('lock_timeout', '0', false)")
+        self._lock_timeout = said
 
     def restore_lock_timeout(self) -> None:
-        """Set what `suspend_lock_timeout` has replaced."""
+        """Set what `suspend_lock_timeout` has replaced, if it has."""
+        if self._lock_timeout is None:
+            return
         value = quoted_literal(self._lock_timeout)
         self.ask(f"SELECT pg_catalog.set_config('lock_timeout', {value}, false)")
+        self._lock_timeout = None
 
     @property
     def is_autocommit(self) -> bool:
@@ -146,7 +166,12 @@ class Session:
 
         Only for synchronous drivers: the tasks of the others are cancelled.
         """
-        if not isinstance(self.raw, AdaptedConnection):
+        if isinstance(self.raw, AdaptedConnection):
+            return
+        if hasattr(self._driver, "cancel_safe"):
+            # psycopg's other one holds the interpreter until the server answers.
+            self._driver.cancel_safe(timeout=_CANCEL_S)
+        else:
             self.raw.cancel()
 
     def _end(self) -> None:

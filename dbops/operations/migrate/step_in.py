@@ -5,14 +5,12 @@ will run the DDL, and `run_migrations`. At the first the session is looked at, l
 and given its time-outs; at the second its transactions are settled.
 """
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from time import perf_counter
 from typing import Any, NamedTuple
 
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, MigrationInfo
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 
 from dbops.endpoint import Address, Endpoint, parse_url
 from dbops.errors import ConfigError, DbopsError, LockedError, RefusedError
@@ -20,14 +18,7 @@ from dbops.operations.migrate.lock import Lock, give_back
 from dbops.operations.migrate.run import Leg, Run
 from dbops.operations.migrate.session import Parameter, Session
 from dbops.operations.migrate.stop import Stop
-
-# Cut short, these leave an invalid index behind; and while they wait for a lock,
-# nobody waits for them.
-# https://www.postgresql.org/docs/current/sql-createindex.html
-_CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.IGNORECASE)
-_ENDS_TRANSACTION = re.compile(
-    r"\s*(COMMIT|END|ROLLBACK|ABORT|PREPARE\s+TRANSACTION)\b(?!\s+TO\b)", re.IGNORECASE
-)
+from dbops.operations.migrate.watch import watch
 
 Prepare = Callable[[Connection], None]
 """Called before the first revision, once the lock is held; it commits what it does."""
@@ -79,7 +70,7 @@ def step_in(
                 leg.dispose = connection.engine.dispose
             if rules is not None:
                 session = _prepared(connection, leg, run, stop, rules)
-                _watch(connection, leg, session, stop)
+                watch(connection, leg, session, stop)
             options["on_version_apply"] = _callbacks(options, connection, leg, rules)
             leg.keeps_transactions = "transaction_per_migration" in options
             # Each revision commits by itself: a later failure leaves a version that
@@ -100,6 +91,7 @@ def step_in(
             _in_one(context, lambda: run_migrations(**options))
         else:
             run_migrations(**options)
+        leg.note_success()
 
     environment.configure = configured  # type: ignore[assignment, method-assign] # env.py calls it through Alembic's proxy
     environment.run_migrations = ran  # type: ignore[method-assign] # same
@@ -149,31 +141,6 @@ def _in_one(context: MigrationContext, run_migrations: Callable[[], None]) -> No
         run_migrations()
 
 
-def _watch(connection: Connection, leg: Leg, session: Session, stop: Stop) -> None:
-    """Note each statement, and when a revision ends its transaction early."""
-
-    def before(*event_arguments: Any) -> None:  # noqa: ANN401 # SQLAlchemy's event
-        stop.check()
-        statement: str = event_arguments[2]
-        if _CONCURRENTLY.search(statement):
-            session.suspend_lock_timeout()
-        elif _ENDS_TRANSACTION.match(statement):
-            leg.has_committed = True
-        leg.statement_s = perf_counter()
-
-    def after(*event_arguments: Any) -> None:  # noqa: ANN401 # SQLAlchemy's event
-        leg.statement_s = None
-        if _CONCURRENTLY.search(event_arguments[2]):
-            session.restore_lock_timeout()
-
-    def committed(_connection: Connection) -> None:
-        leg.note_commit()
-
-    event.listen(connection, "before_cursor_execute", before)
-    event.listen(connection, "after_cursor_execute", after)
-    event.listen(connection, "commit", committed)
-
-
 def _callbacks(
     options: dict[str, Any], connection: Connection, leg: Leg, rules: Rules | None
 ) -> tuple[Callable[..., None], ...]:
@@ -202,9 +169,11 @@ def _version_table(options: Mapping[str, Any]) -> str:
     return f"{schema}.{name}" if schema else str(name)
 
 
-def _endpoint(connection: Connection) -> Endpoint:
-    """Say where env.py's engine leads, as far as its URL tells."""
+def _endpoint(connection: Connection) -> Endpoint | None:
+    """Say where env.py's engine leads; None where dbops has told the driver."""
     url = connection.engine.url.set(drivername="postgresql")
+    if not (url.host or url.query):
+        return None
     try:
         return parse_url(url.render_as_string(hide_password=False))
     except ConfigError:

@@ -57,8 +57,13 @@ class Stop:
             with suppress(RuntimeError):  # it has closed: nothing is under way
                 loop.call_soon_threadsafe(_cancel_all, loop)
         elif self._cancel is not None:
-            # What cannot be cancelled any more has ended.
-            with suppress(Exception):
+            # A thread of its own: the driver waits for a server that may be silent.
+            threading.Thread(target=self._end_statement, daemon=True).start()
+
+    def _end_statement(self) -> None:
+        # What cannot be cancelled any more has ended.
+        with suppress(Exception):
+            if self._cancel is not None:
                 self._cancel()
 
 

@@ -76,6 +76,8 @@ def _translated(error: Exception, run: Run, endpoint: Endpoint) -> DbopsError:
     else:
         where = (run.legs and run.leg.endpoint) or endpoint
         fault = translate(error, where, phase="migrate") or _unknown(error)
+    if fault.sqlstate == _CANCELLED:
+        fault = _ended(fault)
     if run.failing is not None:
         return _with_revision(fault, run, run.failing)
     return _before_any(error) or fault
