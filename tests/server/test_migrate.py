@@ -317,7 +317,9 @@ async def test_a_revision_that_waits_for_a_table_is_locked_out_in_time(
     await reader.execute("BEGIN; SELECT * FROM a")
     try:
         with pytest.raises(LockedError, match="revision d4 failed") as raised:
-            await migrate(served.connectors(ddl_lock_timeout=0.3), opened(project))
+            await migrate(
+                served.connectors(ddl_lock_timeout=0.3, ddl_retries=1), opened(project)
+            )
         assert raised.value.sqlstate == "55P03"
     finally:
         await reader.close()
