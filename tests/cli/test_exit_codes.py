@@ -228,7 +228,8 @@ def test_a_lock_that_somebody_holds_is_seven(dbops: RunDbops, served: Served) ->
         "async def hold():\n"
         "    c = await connect(parse_url(sys.argv[1]))\n"
         '    await c.execute("SELECT pg_catalog.pg_advisory_lock("\n'
-        "        \"pg_catalog.hashtextextended('dbops:migrate', 0))\")\n"
+        '        "pg_catalog.hashtextextended('
+        "'dbops:migrate:public.alembic_version', 0))\")\n"
         "    print('held', flush=True)\n"
         "    await asyncio.sleep(60)\n"
         "asyncio.run(hold())\n"

@@ -52,6 +52,9 @@ class Project:
         section: str = "alembic",
         x_arguments: Sequence[str] = (),
     ) -> None:
+        self.config_file = config_file
+        self.section = section
+        self.x_arguments = tuple(x_arguments)
         path = _config_path(config_file)
         # Alembic reads both, the ini for logging and the URL.
         ini, toml = path.with_name("alembic.ini"), path.with_name("pyproject.toml")

@@ -69,7 +69,7 @@ async def rehearse(
             PlannedRevision(step.revision.revision, step.revision.doc)
             for step in steps_to(project, revision, stage.before)
         ]
-        on_progress(f"rehearsing {len(steps)} revisions on PostgreSQL {stage.version}")
+        on_progress(f"rehearsing on PostgreSQL {stage.version}: {len(steps)} to apply")
         return await _played(stage, project, revision, steps)
 
 
