@@ -3,7 +3,6 @@
 import asyncio
 import atexit
 import contextlib
-import gc
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ from dbops.cli import exit_codes, github
 from dbops.cli.call import Command
 from dbops.cli.ended import Ended, bug, failed
 from dbops.cli.fleet import Fleet
+from dbops.cli.garbage import collect_seldom
 from dbops.cli.hush import hush_libraries
 from dbops.cli.report import tell_one, tell_several
 from dbops.cli.signals import Signals
@@ -25,9 +25,7 @@ from dbops.settings.model import Format
 
 def run(command: Command) -> NoReturn:
     """Run a command to the end of the process, whatever happens on the way."""
-    # What was imported lives as long as the process: no need to look at it again.
-    gc.freeze()
-    gc.enable()
+    collect_seldom()
     hush_libraries()
     try:
         code = _run(command)

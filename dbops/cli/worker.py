@@ -24,6 +24,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from dbops.cli.attempt import Attempts
 from dbops.cli.call import Call, Command, Errand
 from dbops.cli.ended import Ended
+from dbops.cli.garbage import collect_seldom
 from dbops.cli.hush import hush_libraries
 from dbops.results import Result
 from dbops.settings import Settings
@@ -74,6 +75,7 @@ class Job(NamedTuple):
 
 def main() -> None:
     """Work until there is nothing left; the entry point of the process."""
+    collect_seldom()
     # Ctrl-C at a terminal reaches us too; the command that started us passes it on.
     signal.signal(signal.SIGINT, lambda _number, _frame: None)
     inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
