@@ -20,6 +20,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from benchmarks.migrate import bench_nothing, bench_reads, bench_revisions
+from benchmarks.migrators import bench_killed, bench_migrators
 from benchmarks.turns import (
     compared,
     environment,
@@ -169,6 +170,8 @@ BENCHMARKS: dict[str, tuple[Callable[[int], bool], int]] = {
     "migrate-nothing": (bench_nothing, 9),
     "migrate": (bench_revisions, 5),
     "migrate-reads": (bench_reads, 3),
+    "migrators": (bench_migrators, 25),
+    "killed-migrators": (bench_killed, 100),
 }
 
 

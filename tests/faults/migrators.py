@@ -184,6 +184,11 @@ class Migrator:
         """What it has said on stderr so far."""
         return self._read("err")
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return bool(self._process.is_alive())
+
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, unless it has ended."""
         with suppress(ProcessLookupError):
@@ -193,7 +198,7 @@ class Migrator:
         """Wait for its end; one that hangs is killed, and its code is -9."""
         with suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
-                while self._process.is_alive():
+                while self.is_running:
                     await asyncio.sleep(0.01)
         self._process.kill()
         self._process.join()

@@ -1,6 +1,7 @@
 """What is not known to be there is not called applied."""
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -15,7 +16,6 @@ from tests.faults.migrators import (
     LOCKED,
     asked,
     counted,
-    fresh,
     migrator,
     running,
     sync_env,
@@ -224,25 +224,46 @@ async def test_a_frozen_network_does_not_keep_a_migrator_from_ending(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_server_that_is_shut_down_is_not_called_migrated(
-    tmp_path: Path, kind: str
+async def test_a_terminated_session_is_not_called_migrated(
+    served: Served, tmp_path: Path, kind: str
 ) -> None:
     write_project(tmp_path, kind)
     write_revision(tmp_path, "b2", "a1", f"{COUNT}\nop.execute('SELECT pg_sleep(60)')")
-    async with throwaway(standby=False) as pair, fresh(pair.writer) as served:
+    ended = migrator(tmp_path, served)
+    await until(served, running("SELECT pg_sleep"))
+    end = """
+        SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+         WHERE datname = current_database() AND query LIKE 'SELECT pg_sleep%'
+    """
+    await asked(served, end)
+    ran = await ended.ended(20)
+    assert ran.code == 5, ran.out
+    assert "revision b2 failed" in ran.json["error"]["message"]
+    state = await migrator(tmp_path, served, command=STATUS).ended()
+    assert (state.code, state.json["result"]["state"]) == (3, "behind")
+    assert await counted(served) == 0
+
+
+def shut_down(folder: Path) -> None:
+    """Ask the server with this data folder for a fast shutdown."""
+    postmaster = (folder / "postmaster.pid").read_text().split()[0]
+    os.kill(int(postmaster), signal.SIGINT)
+
+
+async def test_a_server_that_is_shut_down_is_not_called_migrated(
+    tmp_path: Path,
+) -> None:
+    write_project(tmp_path, "psycopg")
+    write_revision(tmp_path, "b2", "a1", f"{COUNT}\nop.execute('SELECT pg_sleep(60)')")
+    async with throwaway(standby=False) as pair:
+        served = Served("postgres", pair.writer, pair.writer)
         stopped = migrator(tmp_path, served)
         await until(served, running("SELECT pg_sleep"))
-        end = """
-            SELECT pg_catalog.pg_terminate_backend(pid)
-              FROM pg_catalog.pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'
-        """
-        await asked(served, end)
+        folder = await asked(served, "SELECT current_setting('data_directory')")
+        shut_down(Path(folder))
         ran = await stopped.ended(20)
-        assert ran.code == 5, ran.out
-        assert "revision b2 failed" in ran.json["error"]["message"]
-        assert await asked(served, VERSION) == "a1"
-        state = await migrator(tmp_path, served, command=STATUS).ended()
-        assert (state.code, state.json["result"]["state"]) == (3, "behind")
+    assert ran.code == 5, ran.out
+    assert "revision b2 failed" in ran.json["error"]["message"]
 
 
 async def test_an_env_py_that_swallows_errors_is_not_believed(

@@ -90,6 +90,9 @@ async def test_seven_waiters_do_not_stand_in_the_way_of_a_concurrent_index(
 async def test_the_next_takes_over_from_a_killed_one_and_applies_each_step_once(
     served: Served, tmp_path: Path, kind: str
 ) -> None:
+    # The tests' own server would notice a death by itself; by default none does.
+    never = "SET client_connection_check_interval = 0"
+    await asked(served, f'ALTER DATABASE "{served.name}" {never}')
     await asked(served, GATE)
     write_project(tmp_path, kind)
     write_revision(tmp_path, "b2", "a1", f"{COUNT}\n{AT_THE_GATE}")

@@ -357,6 +357,11 @@ async def test_a_killed_migrator_leaves_no_statement_behind(
         folder = str(tmp_path / "migrations")
         await asyncio.to_thread(command.init, config, folder, template=template)
     write_revision(tmp_path, "a1", None, "op.execute('SELECT pg_sleep(600)')")
+    admin = await connect(served.writer)
+    # The tests' own server would notice the death by itself; by default none does.
+    never = "SET client_connection_check_interval = 0"
+    await admin.execute(f'ALTER DATABASE "{served.name}" {never}')
+    await admin.close()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "dbops", "migrate"),
         env={**clean_environment(cache_dir), **served.environment},
