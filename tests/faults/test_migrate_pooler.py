@@ -72,10 +72,11 @@ async def test_a_direct_url_for_migrations_goes_past_the_pooler(
     assert await counted(served) == 1
 
 
+@pytest.mark.parametrize("kind", KINDS)
 async def test_nothing_to_do_is_no_reason_to_trust_a_pooler(
-    pooler: Endpoint, served: Served, tmp_path: Path
+    pooler: Endpoint, served: Served, tmp_path: Path, kind: str
 ) -> None:
-    write_project(tmp_path, "psycopg")
+    write_project(tmp_path, kind)
     assert (await migrator(tmp_path, served).ended()).code == 0
     ran = await migrator(tmp_path, served, **behind(pooler, served)).ended()
     assert ran.code == 6, ran.out

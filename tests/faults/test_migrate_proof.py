@@ -71,6 +71,7 @@ async def test_an_index_that_failed_is_never_reported_as_built(
     first = await migrator(tmp_path, served).ended()
     assert first.code == 1
     assert "revision c3 failed half-way" in first.json["error"]["message"]
+    assert "DROP INDEX CONCURRENTLY public.once" in first.json["error"]["hint"]
     for applied in (1, 0, 0):
         again = await migrator(tmp_path, served).ended()
         assert again.code == 1, again.out

@@ -14,6 +14,7 @@ from dbops.errors import DbopsError, LockedError
 from dbops.operations.migrate import journal
 from dbops.operations.migrate.blockers import Blockers
 from dbops.operations.migrate.environment import run_environment
+from dbops.operations.migrate.leftover import with_leftovers
 from dbops.operations.migrate.lock import Busy, Lock
 from dbops.operations.migrate.migrated import AppliedRevision
 from dbops.operations.migrate.project import Project, Steps
@@ -135,7 +136,12 @@ async def apply(
             except LockedError as error:
                 attempts.keep()
                 if not _may_retry(error, attempts, settings.ddl_retries):
-                    raise _blocked(error, blockers, attempts) from error
+                    told = _blocked(error, blockers, attempts)
+                    raise await with_leftovers(
+                        connectors, attempts.run, told
+                    ) from error
+            except DbopsError as error:
+                raise await with_leftovers(connectors, attempts.run, error) from error
             else:
                 attempts.keep()
                 return attempts
