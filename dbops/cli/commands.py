@@ -225,7 +225,6 @@ async def _wait_for_migrations(call: "Call", limit_s: float) -> "Result":
             section=settings.alembic_section,
             x_arguments=settings.alembic_x,
             revision="heads",
-            confine=settings.is_bound,
         )
         return found is not None
 

@@ -59,8 +59,7 @@ async def migrate(
     if call.settings.dry_run:
         from dbops.operations.migrate.plan import plan  # noqa: PLC0415
 
-        confine = call.settings.is_bound
-        return await plan(call.connectors, call.project, revision, confine=confine)
+        return await plan(call.connectors, call.project, revision)
     if call.settings.rehearse:
         from dbops.operations.rehearse.rehearse import rehearse  # noqa: PLC0415
 
@@ -104,7 +103,6 @@ async def rollback(
         call.connectors,
         call.project,
         _way_back(back, steps, to),
-        confine=options.confine,
     )
     if call.settings.dry_run:
         return plan
@@ -226,7 +224,6 @@ async def lint(
             project,
             ranges[0] if ranges else None,
             connectors or (call.connectors if project.endpoint else None),
-            confine=settings.is_bound,
             on_notice=call.say,
         )
     if connectors is None:
@@ -275,7 +272,7 @@ async def revision(
 
     Example: dbops revision -m "add price" --autogenerate
     """
-    from dbops.operations.migrate.revision import revise  # noqa: PLC0415
+    from dbops.operations.migrate.revise.revise import revise  # noqa: PLC0415
 
     with _hooks_off_stdout():
         return await revise(
@@ -304,7 +301,7 @@ async def history(
 
     Example: dbops history --last 10
     """
-    from dbops.operations.migrate.history import history as operate  # noqa: PLC0415
+    from dbops.operations.migrate.journal.history import history as operate  # noqa: PLC0415
 
     return await operate(call.connectors, _project_if_any(call), limit=last)
 
@@ -364,7 +361,6 @@ def _options(call: "Call") -> "Options":
     from dbops.operations.migrate.apply import Options  # noqa: PLC0415
 
     return Options(
-        confine=call.settings.is_bound,
         on_progress=call.say,
         journal=call.settings.journal,
         wait_replica_s=call.settings.wait_replica,

@@ -31,7 +31,7 @@ async def nothing_to_migrate(
     )
     if heads is None or not heads.are_meant_by(revision):
         return None
-    connector = room.connector_to(heads, call.connectors, confine=settings.is_bound)
+    connector = room.connector_to(heads, call.connectors)
     if connector is None or not await room.is_at_head(connector, heads):
         return None
     from dbops.operations.migrate.migrated import Migrated  # noqa: PLC0415 # same

@@ -8,7 +8,7 @@ from dbops.errors import ConfigError, FailedError
 
 if TYPE_CHECKING:
     from dbops.cli.call import Call
-    from dbops.operations.migrate.offline import MigrationSql
+    from dbops.operations.migrate.offline.script import MigrationSql
     from dbops.results import Result
 
 
@@ -39,13 +39,11 @@ async def write_sql(call: "Call", revisions: str) -> "Result | int":
 
 
 async def _rendered(call: "Call", revisions: str) -> "MigrationSql":
-    from dbops.operations.migrate.offline import migration_sql  # noqa: PLC0415 # not for --help
+    from dbops.operations.migrate.offline.script import migration_sql  # noqa: PLC0415 # not for --help
 
-    project, confine = call.project, call.settings.is_bound
+    project = call.project
     try:
-        return await migration_sql(
-            project, revisions, connectors=call.connectors, confine=confine
-        )
+        return await migration_sql(project, revisions, connectors=call.connectors)
     except ConfigError:
         if _names_a_database(call):
             raise

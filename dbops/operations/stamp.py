@@ -62,7 +62,7 @@ async def stamp(
             ) from error
 
     attempts = await apply(connectors, project, steps, options)
-    return await verified(connectors, project, attempts, confine=options.confine)
+    return await verified(connectors, project, attempts)
 
 
 def _wanted(project: Project, revision: str) -> tuple[str, ...]:

@@ -137,6 +137,7 @@ class Settings(BaseSettings):
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
     _notices: tuple[str, ...] = PrivateAttr(default=())
     _tenant_place: Endpoint | None = PrivateAttr(default=None)
+    _is_bound: bool = PrivateAttr(default=False)
 
     @classmethod
     @override
@@ -176,11 +177,24 @@ class Settings(BaseSettings):
 
     @property
     def is_bound(self) -> bool:
-        """Whether a named target or a tenant says where to go, whatever env.py says."""
-        return self._tenant_place is not None or any(
-            source.startswith("target ") and field.startswith(("database_", "db_"))
-            for field, source in self._sources.items()
+        """Whether every connection of an env.py leads here, whatever it says itself.
+
+        So it is where a named target or a tenant says where to go.
+        """
+        return (
+            self._is_bound
+            or self._tenant_place is not None
+            or any(
+                source.startswith("target ") and field.startswith(("database_", "db_"))
+                for field, source in self._sources.items()
+            )
         )
+
+    def bound(self) -> "Settings":
+        """Return the same settings, binding for whatever an env.py says."""
+        bound = self.model_copy()
+        bound._is_bound = True  # noqa: SLF001 # our own copy
+        return bound
 
     def for_tenant(
         self,

@@ -20,7 +20,7 @@ _IMPORTED = (
     "dbops.cli",
     "dbops.cli.app",
     "dbops.cli.run",
-    "dbops.operations.migrate.at_head",
+    "dbops.operations.migrate.at_head.answer",
     "dbops.operations.migrate.upgrade",
     "psycopg",
     "psycopg2",

@@ -18,12 +18,12 @@ from dbops.engine.connect import Connection, Connector, Connectors, connect
 from dbops.errors import ConfigError, CredentialsError, RefusedError, UnreachableError
 from dbops.operations.init import init
 from dbops.operations.migrate.at_head import (
-    QUESTION,
     at_head,
     connector_to,
     heads_of,
     is_at_head,
 )
+from dbops.operations.migrate.at_head.answer import QUESTION
 from dbops.operations.migrate.migrated import Migrated
 from dbops.operations.migrate.project import Project
 from dbops.operations.migrate.upgrade import migrate

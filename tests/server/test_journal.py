@@ -18,8 +18,8 @@ from dbops.engine.connect import Connectors, connect
 from dbops.engine.database import ddl_connection
 from dbops.errors import FailedError, RefusedError
 from dbops.operations.init import init
-from dbops.operations.migrate.history import HistoryEntry, history, merged
-from dbops.operations.migrate.journal import Direction, note, prepare
+from dbops.operations.migrate.journal.history import HistoryEntry, history, merged
+from dbops.operations.migrate.journal.record import Direction, note, prepare
 from dbops.operations.migrate.project import Project
 from dbops.operations.migrate.upgrade import migrate
 from dbops.results import Status
@@ -41,7 +41,7 @@ STEP: dict[str, Any] = {
 ENV_PY = """
 from datetime import UTC, datetime
 from dbops.integrations.alembic import run_migrations
-from dbops.operations.migrate.journal import note
+from dbops.operations.migrate.journal.record import note
 
 def take(ctx, step, heads, run_args):
     note(

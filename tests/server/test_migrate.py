@@ -21,7 +21,6 @@ from dbops.errors import (
 )
 from dbops.local.state import Pair
 from dbops.operations.init import init, starter_folder
-from dbops.operations.migrate.apply import Options
 from dbops.operations.migrate.project import Project
 from dbops.operations.migrate.status import migration_status
 from dbops.operations.migrate.upgrade import migrate
@@ -439,7 +438,8 @@ async def test_connect_arguments_of_env_py_outlive_being_led_elsewhere(
     (project / "migrations" / "env.py").write_text(body)
     admin = await connect(served.writer)
     await admin.execute("CREATE SCHEMA theirs")
-    await migrate(served.connectors(), opened(project), options=Options(confine=True))
+    bound = Connectors(served.settings().bound())
+    await migrate(bound, opened(project))
     query = "SELECT to_regclass('theirs.alembic_version') IS NOT NULL"
     assert await admin.fetchval(query)
     await admin.close()

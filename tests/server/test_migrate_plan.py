@@ -11,7 +11,7 @@ from dbops.engine.connect import connect
 from dbops.errors import RefusedError, UnreachableError, UsageError
 from dbops.local.account import find_programs
 from dbops.operations.init import init
-from dbops.operations.migrate.offline import migration_sql, render
+from dbops.operations.migrate.offline.script import migration_sql, render
 from dbops.operations.migrate.plan import plan
 from dbops.operations.migrate.project import Project
 from dbops.operations.migrate.upgrade import migrate

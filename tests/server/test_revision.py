@@ -13,8 +13,8 @@ from dbops.errors import (
     UsageError,
 )
 from dbops.operations.check.differences import differences
-from dbops.operations.migrate.revision import Revised, revise
-from dbops.operations.migrate.revision_file import WrittenRevision
+from dbops.operations.migrate.revise.file import WrittenRevision
+from dbops.operations.migrate.revise.revise import Revised, revise
 from dbops.operations.migrate.upgrade import migrate
 from tests.conftest import Served
 from tests.revisions import write_revision

@@ -10,10 +10,10 @@ from dbops.endpoint import parse_url
 from dbops.engine.connect import Connectors
 from dbops.operations.init import starter_folder
 from dbops.operations.migrate.at_head import connector_to, heads_of
-from dbops.operations.migrate.config_text import ConfigText, read_config
-from dbops.operations.migrate.env_text import Leads, read_env
+from dbops.operations.migrate.at_head.config import ConfigText, read_config
+from dbops.operations.migrate.at_head.env import Leads, read_env
+from dbops.operations.migrate.at_head.unsure import UnsureError
 from dbops.operations.migrate.project import Project
-from dbops.operations.migrate.unsure import UnsureError
 from dbops.settings import load_settings
 
 TEMPLATES = Path(alembic.__file__).parent / "templates"
@@ -458,10 +458,10 @@ async def test_a_url_of_the_configuration_wins_over_the_settings(project: Path) 
     connector = connector_to(heads, Connectors(load_settings()))
     assert connector is not None
     assert (await connector.endpoint()).addresses == parse_url(URL).addresses
-    elsewhere = Connectors(load_settings(flags={"database_url": "postgresql://a@b/c"}))
-    confined = connector_to(heads, elsewhere, confine=True)
-    assert confined is not None
-    assert (await confined.endpoint()).addresses[0].host == "b"
+    elsewhere = load_settings(flags={"database_url": "postgresql://a@b/c"})
+    bound = connector_to(heads, Connectors(elsewhere.bound()))
+    assert bound is not None
+    assert (await bound.endpoint()).addresses[0].host == "b"
 
 
 async def test_a_tenants_schema_is_not_that_of_a_url(project: Path) -> None:
@@ -470,7 +470,7 @@ async def test_a_tenants_schema_is_not_that_of_a_url(project: Path) -> None:
     assert heads is not None
     settings = load_settings(flags={"database_url": URL, "tenant_schema": "one"})
     assert connector_to(heads, Connectors(settings)) is None
-    assert connector_to(heads, Connectors(settings), confine=True) is not None
+    assert connector_to(heads, Connectors(settings.bound())) is not None
 
 
 @pytest.mark.parametrize(
@@ -529,7 +529,8 @@ def test_where_libpq_is_told_more_alembic_is_asked(
     heads = heads_of(None)
     assert heads is not None
     assert connector_to(heads, connectors) is None
-    assert connector_to(heads, connectors, confine=True) is None
+    bound = Connectors(connectors.settings.bound())
+    assert connector_to(heads, bound) is None
     (project / "migrations" / "env.py").write_text(OURS)
     heads = heads_of(None)
     assert heads is not None

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from alembic.script import ScriptDirectory
 
-from dbops.operations.migrate.heads_text import HeadsText, read_heads
-from dbops.operations.migrate.unsure import UnsureError
+from dbops.operations.migrate.at_head.heads import HeadsText, read_heads
+from dbops.operations.migrate.at_head.unsure import UnsureError
 
 
 @pytest.fixture

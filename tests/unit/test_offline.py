@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from dbops.errors import ConfigError, FailedError, RefusedError, UsageError
 from dbops.operations.init import init
-from dbops.operations.migrate.offline import MigrationSql, migration_sql, render
+from dbops.operations.migrate.offline.script import MigrationSql, migration_sql, render
 from dbops.operations.migrate.project import Project
 from tests.rich_revisions import write_revision
 

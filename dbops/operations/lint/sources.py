@@ -9,7 +9,7 @@ from dbops.errors import UsageError
 from dbops.operations.lint.finding import Source
 
 if TYPE_CHECKING:
-    from dbops.operations.migrate.recording import RevisionSql
+    from dbops.operations.migrate.offline.recording import RevisionSql
 
 # What `alembic upgrade --sql` writes in front of each revision.
 _REVISION = re.compile(

@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 
 from dbops.engine.connect import Connectors
 from dbops.errors import DbopsError, LockedError
-from dbops.operations.migrate import journal
 from dbops.operations.migrate.blockers import Blockers
 from dbops.operations.migrate.environment import run_environment
+from dbops.operations.migrate.journal import record
 from dbops.operations.migrate.leftover import with_leftovers
 from dbops.operations.migrate.lock import Busy, Lock
 from dbops.operations.migrate.migrated import AppliedRevision
@@ -48,8 +48,6 @@ def silent(_: str) -> None:
 class Options:
     """How revisions are applied; the time-outs come from the settings."""
 
-    confine: bool = False
-    """Lead every connection of env.py to our database, whatever it says itself."""
     on_progress: Callable[[str], None] = silent
     """Told what is waited for."""
     journal: bool = False
@@ -107,7 +105,7 @@ async def apply(
     rules = Rules(
         parameters=_parameters(settings),
         lock=lock,
-        on_session=journal.prepare if options.journal else None,
+        on_session=record.prepare if options.journal else None,
         on_applied=_noting(options),
         schema=settings.tenant_schema,
         guard=options.guard,
@@ -128,7 +126,6 @@ async def apply(
                     run=attempts.run,
                     rules=rules,
                     stop=stop,
-                    confine=options.confine,
                 )
             except Busy:
                 lock.waited_s += await _pause(0.5)
@@ -165,8 +162,8 @@ def _noting(options: Options) -> Applied | None:
         if options.on_applied is not None:
             options.on_applied(connection, leg, step, duration_ms)
         done = leg.applied[-1]
-        way: journal.Direction = "upgrade" if step.is_upgrade else "downgrade"
-        journal.note(
+        way: record.Direction = "upgrade" if step.is_upgrade else "downgrade"
+        record.note(
             connection,
             revision=done.revision,
             message=done.message,

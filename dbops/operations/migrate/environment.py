@@ -17,7 +17,6 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from dbops.engine.connect import Connectors
-from dbops.engine.database import ddl_connection
 from dbops.errors import DbopsError
 from dbops.operations.migrate.lending import Attributes, Place, Wanted, filled_in
 from dbops.operations.migrate.project import Project, Steps, Turn
@@ -44,7 +43,6 @@ async def run_environment(
     run: Run,
     rules: Rules | None = None,
     stop: Stop | None = None,
-    confine: bool = False,
 ) -> None:
     """Execute env.py with `steps` as what is to be done.
 
@@ -58,13 +56,12 @@ async def run_environment(
         run: Filled on the way, also when it fails.
         rules: How to treat the session; None only looks, and changes nothing.
         stop: The request to end that the rules know of.
-        confine: Lead every connection of env.py to our database.
 
     Raises:
         Busy: If the lock has to be waited for outside of env.py.
         DbopsError: Whatever goes wrong, translated; a revision that fails is named.
     """
-    place = await Place.of(connectors, project, confine=confine)
+    place = await Place.of(connectors, project)
     pass_ = _Pass(project, _noted(steps, run), run, rules, stop or Stop(), place)
     async with Turn():
         with named(run, place.endpoint or project.endpoint):
@@ -83,8 +80,6 @@ async def look(
     connectors: Connectors,
     project: Project,
     question: Callable[[tuple[str, ...], MigrationContext], None],
-    *,
-    confine: bool = False,
 ) -> None:
     """Ask something of the database, over a fresh connection and as env.py says.
 
@@ -94,7 +89,6 @@ async def look(
         question: Called with the database's revisions and Alembic's context, whose
             `connection` it may read with; once for each database of env.py. It may
             raise `Enough`.
-        confine: Lead every connection of env.py to our database.
 
     Raises:
         DbopsError: As `run_environment`.
@@ -105,9 +99,7 @@ async def look(
         return []
 
     with suppress(Enough):
-        await run_environment(
-            connectors, project, only_look, run=Run(), confine=confine
-        )
+        await run_environment(connectors, project, only_look, run=Run())
 
 
 def _noted(steps: Steps, run: Run) -> Steps:
@@ -167,6 +159,9 @@ class _Pass:
         asyncio.run(self._borrowing())  # noqa: TID251 # a thread that has no loop yet
 
     async def _borrowing(self) -> None:
+        # It imports the half of SQLAlchemy that few projects' env.py need.
+        from dbops.engine.database import ddl_connection  # noqa: PLC0415
+
         async with ddl_connection(self.place.connector) as connection:
             await connection.run_sync(self._execute)
 

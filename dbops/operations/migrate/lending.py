@@ -48,9 +48,7 @@ class Place(NamedTuple):
     missing: DbopsError | None = None
 
     @classmethod
-    async def of(
-        cls, connectors: Connectors, project: Project, *, confine: bool
-    ) -> Self:
+    async def of(cls, connectors: Connectors, project: Project) -> Self:
         """Resolve the role `migration`, the password included.
 
         The connector returned belongs to no event loop: it knows everything.
@@ -60,19 +58,19 @@ class Place(NamedTuple):
             UnreachableError: If AWS gives no answer in time.
         """
         # What a named target or a tenant is asked for must not come from elsewhere.
-        confine = confine or connectors.settings.is_bound
+        is_bound = connectors.settings.is_bound
         try:
             connector = connectors.connector("migration", is_ddl=True)
         except ConfigError as error:
-            return cls(None, None, confine, error)
+            return cls(None, None, is_bound, error)
         try:
             endpoint = await connector.login()
         except DbopsError as error:
-            if project.endpoint is None or confine:
+            if project.endpoint is None or is_bound:
                 raise
-            return cls(None, None, confine, error)
+            return cls(None, None, is_bound, error)
         known = Connector(Credentials.known(endpoint), connector.options)
-        return cls(known, endpoint, confine)
+        return cls(known, endpoint, is_bound)
 
     @property
     def connector(self) -> Connector:

@@ -50,8 +50,6 @@ async def plan(
     connectors: Connectors,
     project: Project,
     revision: str = "head",
-    *,
-    confine: bool = False,
 ) -> MigrationPlan:
     """List what `migrate` would apply; writes nothing.
 
@@ -59,7 +57,6 @@ async def plan(
         connectors: How to reach the database (role `migration`).
         project: Whose revisions.
         revision: As `migrate` takes it.
-        confine: Lead every connection of env.py to our database.
 
     Raises:
         RefusedError: Where `migrate` would refuse too: the database is ahead of the
@@ -67,7 +64,7 @@ async def plan(
         UsageError: If the project has no such revision.
         DbopsError: As `Connector.__call__`.
     """
-    here = await standing(connectors, project, confine=confine)
+    here = await standing(connectors, project)
     if here.is_read_only:
         raise RefusedError(
             "this server takes no changes: it is a standby, or its sessions are "
@@ -95,15 +92,12 @@ class Standing(NamedTuple):
     """Whether one of them takes no changes."""
 
 
-async def standing(
-    connectors: Connectors, project: Project, *, confine: bool = False
-) -> Standing:
+async def standing(connectors: Connectors, project: Project) -> Standing:
     """Read where each database of env.py stands.
 
     Args:
         connectors: How to reach the database (role `migration`).
         project: Whose env.py.
-        confine: Lead every connection of env.py to our database.
 
     Raises:
         DbopsError: As `Connector.__call__`.
@@ -116,7 +110,7 @@ async def standing(
         assert context.connection is not None  # it is online  # noqa: S101
         read_only.append(context.connection.exec_driver_sql(_IS_READ_ONLY).scalar_one())
 
-    await look(connectors, project, ask, confine=confine)
+    await look(connectors, project, ask)
     return Standing(tuple(dict.fromkeys(versions)), "on" in read_only)
 
 

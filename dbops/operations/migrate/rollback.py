@@ -68,8 +68,6 @@ async def planned_rollback(
     connectors: Connectors,
     project: Project,
     way: WayBack,
-    *,
-    confine: bool = False,
 ) -> RollbackPlan:
     """Say what `rollback` would take back; changes nothing.
 
@@ -77,7 +75,6 @@ async def planned_rollback(
         connectors: How to reach the database (role `migration`).
         project: Whose revisions.
         way: How far.
-        confine: Lead every connection of env.py to our database.
 
     Raises:
         RefusedError: If the target is protected, or the database ahead of the code.
@@ -92,7 +89,7 @@ async def planned_rollback(
         leg.begin(current, _steps_back(project, way, current))
         seen.append(leg)
 
-    await look(connectors, project, question, confine=confine)
+    await look(connectors, project, question)
     return RollbackPlan(
         before=tuple(sorted({name for leg in seen for name in leg.before})),
         planned=tuple(
@@ -156,7 +153,7 @@ async def rollback(
         ]
 
     attempts = await apply(connectors, project, steps, options)
-    return await verified(connectors, project, attempts, confine=options.confine)
+    return await verified(connectors, project, attempts)
 
 
 def _check_protected(connectors: Connectors) -> None:

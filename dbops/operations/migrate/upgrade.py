@@ -45,7 +45,7 @@ async def migrate(
     options = options or Options()
     steps = upgrade_steps(project, revision)
     attempts = await apply(connectors, project, steps, options)
-    done = await verified(connectors, project, attempts, confine=options.confine)
+    done = await verified(connectors, project, attempts)
     if options.wait_replica_s is None:
         return done
     return await followed(

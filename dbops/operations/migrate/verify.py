@@ -27,7 +27,7 @@ from dbops.results import Status
 
 
 async def verified(
-    connectors: Connectors, project: Project, attempts: Attempts, *, confine: bool
+    connectors: Connectors, project: Project, attempts: Attempts
 ) -> Migrated:
     """Read the version and the indexes again, and say what was done.
 
@@ -46,8 +46,8 @@ async def verified(
             phase="migrate",
         )
     with _saying(attempts):
-        found = await _certain(connectors, project, legs, confine=confine)
-        found = found or await _asked(connectors, project, legs, confine=confine)
+        found = await _certain(connectors, project, legs)
+        found = found or await _asked(connectors, project, legs)
     for leg, version in zip(legs, found.versions, strict=False):
         _check(leg, version)
     if len(legs) != len(found.versions):
@@ -81,7 +81,7 @@ class _Found:
 
 
 async def _certain(
-    connectors: Connectors, project: Project, legs: Sequence[Leg], *, confine: bool
+    connectors: Connectors, project: Project, legs: Sequence[Leg]
 ) -> _Found | None:
     """Ask with one query; None where that is not certain to be env.py's answer."""
     if len(legs) > 1:
@@ -92,13 +92,12 @@ async def _certain(
         section=project.section,
         x_arguments=project.x_arguments,
         revision="heads",
-        confine=confine,
     )
     return None if there is None else _Found(versions=[there.after])
 
 
 async def _asked(
-    connectors: Connectors, project: Project, legs: Sequence[Leg], *, confine: bool
+    connectors: Connectors, project: Project, legs: Sequence[Leg]
 ) -> _Found:
     """Run env.py again, and ask over the connections that it opens."""
     found = _Found()
@@ -113,7 +112,7 @@ async def _asked(
         if len(found.versions) == len(legs):
             raise Enough
 
-    await look(connectors, project, question, confine=confine)
+    await look(connectors, project, question)
     return found
 
 

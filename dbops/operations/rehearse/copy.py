@@ -25,7 +25,7 @@ SELECT usename::text AS role, srvname::text AS server
 
 
 def settings_for(settings: Settings, endpoint: Endpoint) -> Settings:
-    """Return the same settings for another database, whatever else they name."""
+    """Return the same settings for another database, whatever else names one."""
     elsewhere: dict[str, object] = {
         field: None
         for field in Settings.model_fields
@@ -34,7 +34,7 @@ def settings_for(settings: Settings, endpoint: Endpoint) -> Settings:
     elsewhere["database_url"] = SecretStr(endpoint.url(show_password=True))
     elsewhere |= {"auth": "password", "ddl_retries": 0}
     # for_tenant forgets where the tenant is.
-    return settings.for_tenant().model_copy(update=elsewhere)
+    return settings.for_tenant().model_copy(update=elsewhere).bound()
 
 
 async def empty_database(settings: Settings, place: Endpoint) -> Endpoint:

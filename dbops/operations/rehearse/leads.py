@@ -39,7 +39,7 @@ async def wanted_by(connectors: Connectors, project: Project) -> Endpoint | None
     """
     wanted: list[Endpoint | None] = []
     with _noted(wanted), suppress(DbopsError):
-        await look(connectors, project, lambda *_: None, confine=True)
+        await look(connectors, project, lambda *_: None)
     return wanted[-1] if wanted else None
 
 
@@ -64,7 +64,7 @@ async def leads_of(connectors: Connectors, project: Project) -> Leads:
         )
 
     with _noted(wanted):
-        await look(connectors, project, question, confine=True)
+        await look(connectors, project, question)
     if len(found) != 1:
         raise RefusedError(
             f"env.py works on {len(found)} databases, and one can be rehearsed",

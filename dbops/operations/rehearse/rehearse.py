@@ -87,7 +87,7 @@ async def _played(
     failure: DbopsError | None = None
     async with observer(connector) as second:
         watch = Watch(await identity(stage.connectors), catalog, second)
-        options = Options(confine=True, guard=watch.guard, on_applied=watch.applied)
+        options = Options(guard=watch.guard, on_applied=watch.applied)
         try:
             done = await migrate(stage.connectors, project, revision, options)
         except DbopsError as error:

@@ -12,8 +12,8 @@ from typing_extensions import override
 
 from dbops.engine.one_line import one_line
 from dbops.engine.quoting import quoted_literal
-from dbops.operations.migrate.nowhere import NoDatabaseError
-from dbops.operations.migrate.silent import SilentConnection
+from dbops.operations.migrate.offline.nowhere import NoDatabaseError
+from dbops.operations.migrate.offline.silent import SilentConnection
 from dbops.operations.migrate.way import leaves_transaction
 from dbops.results import Model
 

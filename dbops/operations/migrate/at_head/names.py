@@ -3,8 +3,8 @@
 import ast
 from collections.abc import Iterator
 
-from dbops.operations.migrate.env_shapes import FUNCTIONS, is_plain
-from dbops.operations.migrate.unsure import UnsureError
+from dbops.operations.migrate.at_head.shapes import FUNCTIONS, is_plain
+from dbops.operations.migrate.at_head.unsure import UnsureError
 
 MEANINGS = {
     "context": ("alembic.context",),

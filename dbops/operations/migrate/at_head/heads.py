@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dbops.operations.migrate.revisions_text import RevisionText, read_revision
-from dbops.operations.migrate.unsure import UnsureError
+from dbops.operations.migrate.at_head.revisions import RevisionText, read_revision
+from dbops.operations.migrate.at_head.unsure import UnsureError
 
 
 class HeadsText(NamedTuple):

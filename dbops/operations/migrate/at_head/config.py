@@ -11,7 +11,7 @@ from configparser import ConfigParser
 from pathlib import Path
 from typing import NamedTuple
 
-from dbops.operations.migrate.unsure import UnsureError
+from dbops.operations.migrate.at_head.unsure import UnsureError
 
 _SEPARATORS = {"space": " ", "newline": "\n", "os": os.pathsep, ":": ":", ";": ";"}
 _LEGACY_SEPARATOR = re.compile(r", *|(?: +)")

@@ -13,10 +13,10 @@ from pydantic import SecretStr
 
 from dbops.engine.connect import Connector, Connectors
 from dbops.errors import DbopsError
-from dbops.operations.migrate.config_text import read_config
-from dbops.operations.migrate.env_connector import env_connector, own_url
-from dbops.operations.migrate.env_text import Leads, read_env
-from dbops.operations.migrate.heads_text import read_heads
+from dbops.operations.migrate.at_head.config import read_config
+from dbops.operations.migrate.at_head.connector import env_connector, own_url
+from dbops.operations.migrate.at_head.env import Leads, read_env
+from dbops.operations.migrate.at_head.heads import read_heads
 from dbops.operations.migrate.migrated import Migrated
 from dbops.settings.environment import is_libpq_told_more
 
@@ -65,7 +65,6 @@ async def at_head(
     section: str = "alembic",
     x_arguments: Sequence[str] = (),
     revision: str = "head",
-    confine: bool = False,
 ) -> Migrated | None:
     """Tell whether a database has every revision of a project already.
 
@@ -75,8 +74,6 @@ async def at_head(
         section: The section of the ini file.
         x_arguments: What env.py is told.
         revision: Where to.
-        confine: Whether every connection of env.py is led to the database of the
-            settings.
 
     Returns:
         What `migrate` returns when nothing is pending; None when something is, or
@@ -88,7 +85,7 @@ async def at_head(
     heads = heads_of(config_file, section=section, x_arguments=x_arguments)
     if heads is None or not heads.are_meant_by(revision):
         return None
-    connector = connector_to(heads, connectors, confine=confine)
+    connector = connector_to(heads, connectors)
     if connector is None or not await is_at_head(connector, heads):
         return None
     return Migrated(before=heads.rows, after=heads.rows, applied=(), lock_wait_ms=None)
@@ -119,16 +116,12 @@ def heads_of(
     return Heads(found.heads, found.rows, leads, url)
 
 
-def connector_to(
-    heads: Heads, connectors: Connectors, *, confine: bool = False
-) -> Connector | None:
+def connector_to(heads: Heads, connectors: Connectors) -> Connector | None:
     """Return how to reach the database that env.py leads to.
 
     Args:
         heads: The project.
         connectors: How dbops' settings reach it.
-        confine: Whether every connection of env.py is led to the database of the
-            settings.
 
     Returns:
         A connector; None when Alembic has to be asked.
@@ -138,7 +131,7 @@ def connector_to(
     """
     if heads.leads is not Leads.TO_THE_LENT and is_libpq_told_more():
         return None
-    if confine:
+    if connectors.settings.is_bound:
         return connectors.connector("migration")
     return env_connector(heads.leads, heads.url, connectors)
 

@@ -13,7 +13,7 @@ from dbops import __version__
 from dbops.engine.faults import sqlstate
 from dbops.engine.quoting import quoted_identifier
 from dbops.errors import RefusedError
-from dbops.operations.migrate.journal_text import SCHEMA, created
+from dbops.operations.migrate.journal.stored import SCHEMA, created
 
 Direction = Literal["upgrade", "downgrade", "stamp"]
 

@@ -13,8 +13,6 @@ async def range_of(
     project: Project,
     revisions: str | None,
     connectors: Connectors | None,
-    *,
-    confine: bool,
 ) -> tuple[Sequence[str], str]:
     """Return the revisions to start from, and the target.
 
@@ -23,7 +21,6 @@ async def range_of(
         revisions: `FROM:TO`, or only where to; None for all heads.
         connectors: How to ask where the database stands, where no FROM is given; None
             starts from an empty one.
-        confine: Lead every connection of env.py to our database.
 
     Raises:
         UsageError: If the range is malformed, leads backwards or to nothing.
@@ -35,7 +32,7 @@ async def range_of(
     target = "heads" if revisions is None else revisions
     start: Sequence[str] = ()
     if connectors is not None:
-        start = await _standing(connectors, project, confine=confine)
+        start = await _standing(connectors, project)
     steps_to(project, target, start)
     return start, target
 
@@ -63,12 +60,10 @@ def _named(project: Project, target: str) -> tuple[str, ...]:
         return ()
 
 
-async def _standing(
-    connectors: Connectors, project: Project, *, confine: bool
-) -> tuple[str, ...]:
+async def _standing(connectors: Connectors, project: Project) -> tuple[str, ...]:
     hint = "give a range FROM:TO, such as base:head, which needs no server"
     try:
-        versions = (await standing(connectors, project, confine=confine)).versions
+        versions = (await standing(connectors, project)).versions
     except UnreachableError as error:
         raise UnreachableError(
             error.message, hint=hint, phase=error.phase, sqlstate=error.sqlstate

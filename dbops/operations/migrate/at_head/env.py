@@ -9,14 +9,19 @@ import warnings
 from collections.abc import Sequence
 from enum import Enum, auto
 
-from dbops.operations.migrate.env_names import (
+from dbops.operations.migrate.at_head.names import (
     MEANINGS,
     imported,
     is_database_url,
     is_harmless,
 )
-from dbops.operations.migrate.env_shapes import FUNCTIONS, HARMLESS, is_known, is_plain
-from dbops.operations.migrate.unsure import UnsureError
+from dbops.operations.migrate.at_head.shapes import (
+    FUNCTIONS,
+    HARMLESS,
+    is_known,
+    is_plain,
+)
+from dbops.operations.migrate.at_head.unsure import UnsureError
 
 
 class Leads(Enum):

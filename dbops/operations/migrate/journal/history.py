@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from dbops.engine.connect import Connectors
 from dbops.engine.database import ddl_connection
 from dbops.operations.migrate.environment import look
-from dbops.operations.migrate.journal import STATE, Direction
-from dbops.operations.migrate.journal_text import steps
+from dbops.operations.migrate.journal.record import STATE, Direction
+from dbops.operations.migrate.journal.stored import steps
 from dbops.operations.migrate.project import Project
 from dbops.results import Model, Result, Status
 

@@ -6,8 +6,8 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from dbops.operations.migrate.beginning_text import beginning
-from dbops.operations.migrate.unsure import UnsureError
+from dbops.operations.migrate.at_head.beginning import beginning
+from dbops.operations.migrate.at_head.unsure import UnsureError
 
 _NAMES = ("revision", "down_revision", "branch_labels", "depends_on")
 # Whatever binds a name without naming it in an assignment.

@@ -13,8 +13,8 @@ from dbops.operations.migrate.comparable import metadata_of, narrow
 from dbops.operations.migrate.environment import look
 from dbops.operations.migrate.heads import heads_of
 from dbops.operations.migrate.project import Project
-from dbops.operations.migrate.revision_file import WrittenRevision, write_revisions
-from dbops.operations.migrate.successor import check_options, require_head
+from dbops.operations.migrate.revise.file import WrittenRevision, write_revisions
+from dbops.operations.migrate.revise.successor import check_options, require_head
 from dbops.results import Result
 
 

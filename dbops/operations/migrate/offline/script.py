@@ -10,10 +10,10 @@ from dbops.errors import (
     DbopsError,
     FailedError,
 )
+from dbops.operations.migrate.offline.ranges import range_of
+from dbops.operations.migrate.offline.recording import Recording, RevisionSql
+from dbops.operations.migrate.offline.rendering import Rendering
 from dbops.operations.migrate.project import Project, Turn
-from dbops.operations.migrate.ranges import range_of
-from dbops.operations.migrate.recording import Recording, RevisionSql
-from dbops.operations.migrate.rendering import Rendering
 from dbops.results import Problem, Result, Status
 from dbops.threads import in_daemon_thread
 
@@ -58,12 +58,9 @@ async def render(
     revisions: str | None = None,
     *,
     connectors: Connectors | None = None,
-    confine: bool = False,
 ) -> tuple[RevisionSql, ...]:
     """Render each revision by itself; takes and raises what `migration_sql` does."""
-    return (
-        await migration_sql(project, revisions, connectors=connectors, confine=confine)
-    ).revisions
+    return (await migration_sql(project, revisions, connectors=connectors)).revisions
 
 
 async def migration_sql(
@@ -71,7 +68,6 @@ async def migration_sql(
     revisions: str | None = None,
     *,
     connectors: Connectors | None = None,
-    confine: bool = False,
 ) -> MigrationSql:
     """Render an upgrade as Alembic's `--sql` does; changes nothing, writes no file.
 
@@ -84,7 +80,6 @@ async def migration_sql(
             for all heads.
         connectors: How to ask where the database stands (role `migration`); None
             starts from an empty one. Not used for a range.
-        confine: Lead every connection of env.py to our database.
 
     Raises:
         UsageError: If the range is malformed, leads backwards, or to a revision that
@@ -94,7 +89,7 @@ async def migration_sql(
         FailedError: If env.py itself cannot be run without a database.
         DbopsError: As `Connector.__call__`.
     """
-    start, target = await range_of(project, revisions, connectors, confine=confine)
+    start, target = await range_of(project, revisions, connectors)
     rendering = Rendering(project, target, start)
     recording = await _in_turn(rendering)
     is_whole = all(it.problem is None for it in recording.revisions)

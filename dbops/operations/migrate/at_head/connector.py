@@ -8,8 +8,8 @@ from pydantic import SecretStr
 from dbops.endpoint import parse_url
 from dbops.engine.connect import Connector, Connectors
 from dbops.errors import ConfigError
-from dbops.operations.migrate.env_text import Leads
-from dbops.operations.migrate.unsure import UnsureError
+from dbops.operations.migrate.at_head.env import Leads
+from dbops.operations.migrate.at_head.unsure import UnsureError
 
 # What Alembic's own templates put where the URL belongs.
 _PLACEHOLDER = "driver://"

@@ -8,14 +8,14 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep
 from sqlalchemy import Connection, text
 
-from dbops.operations.migrate.nowhere import dialect_of, execute_env, nowhere
-from dbops.operations.migrate.project import Project
-from dbops.operations.migrate.recording import Recording
-from dbops.operations.migrate.silent import (
+from dbops.operations.migrate.offline.nowhere import dialect_of, execute_env, nowhere
+from dbops.operations.migrate.offline.recording import Recording
+from dbops.operations.migrate.offline.silent import (
     SilentConnection,
     missing_values,
     type_values,
 )
+from dbops.operations.migrate.project import Project
 from dbops.operations.migrate.way import steps_to
 
 

@@ -1,0 +1,1 @@
+"""What was done to the schema, kept in the database itself."""

@@ -1,0 +1,1 @@
+"""The next revision file, by Alembic's own machinery."""
