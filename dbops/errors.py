@@ -15,7 +15,7 @@ an exit code.
 """
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class Outcome(StrEnum):
@@ -66,6 +66,23 @@ class DbopsError(Exception):
         self.sqlstate = sqlstate
         if retryable is not None:
             self.retryable = retryable
+
+    def retold(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        phase: str | None = None,
+        retryable: bool | None = None,
+    ) -> Self:
+        """Return the same error in other words; what is not given stays as it is."""
+        return type(self)(
+            message,
+            hint=hint or self.hint,
+            phase=phase or self.phase,
+            sqlstate=self.sqlstate,
+            retryable=self.retryable if retryable is None else retryable,
+        )
 
 
 class UsageError(DbopsError):

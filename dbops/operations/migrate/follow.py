@@ -45,13 +45,10 @@ async def followed(
             version=version,
         )
     except DbopsError as error:
-        raise type(error)(
+        raise error.retold(
             f"the revisions are applied, and the reader is not there yet: "
             f"{error.message}",
-            hint=error.hint,
             phase="replica",
-            sqlstate=error.sqlstate,
-            retryable=error.retryable,
         ) from error
     waited_ms = round(found.waited_s * 1000, 3)
     return migrated.model_copy(update={"replica_wait_ms": waited_ms})

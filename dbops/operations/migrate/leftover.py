@@ -35,11 +35,8 @@ async def with_leftovers(
     if not rows:
         return error
     names = ", ".join(row["name"] for row in rows)
-    return type(error)(
+    return error.retold(
         f"{error.message}; invalid indexes are there: {names}",
         hint="run dbops migrate again after "
         + "; ".join(f"DROP INDEX CONCURRENTLY {row['name']}" for row in rows),
-        phase=error.phase,
-        sqlstate=error.sqlstate,
-        retryable=error.retryable,
     )

@@ -137,13 +137,11 @@ def _unknown(error: Exception) -> DbopsError:
 def _with_revision(fault: DbopsError, run: Run, revision: str) -> DbopsError:
     leg = run.leg
     where = f" of {leg.database}" if len(run.legs) > 1 else ""
-    return type(fault)(
+    return fault.retold(
         f"revision {revision}{where} failed {_fate(fault, run)}: {fault.message} "
         f"({len(leg.survivors)} of {len(leg.planned)} pending revisions are applied)",
         hint=fault.hint or "mend the revision and run dbops migrate again",
         phase="migrate",
-        sqlstate=fault.sqlstate,
-        retryable=fault.retryable,
     )
 
 

@@ -124,13 +124,10 @@ def _saying(attempts: Attempts) -> Generator[None]:
     except DbopsError as error:
         if not attempts.applied:
             raise
-        raise type(error)(
+        raise error.retold(
             f"{len(attempts.applied)} revisions were applied, and cannot be verified: "
             f"{error.message}",
-            hint=error.hint,
             phase="verify",
-            sqlstate=error.sqlstate,
-            retryable=error.retryable,
         ) from error
 
 

@@ -93,10 +93,5 @@ async def _failure(
 
 
 def _gave_up(failure: DbopsError, limit_s: float) -> DbopsError:
-    return type(failure)(
-        f"waited {limit_s:.3g} s in vain: {failure.message}",
-        hint=failure.hint,
-        phase=failure.phase,
-        sqlstate=failure.sqlstate,
-        retryable=True,
-    )
+    text = f"waited {limit_s:.3g} s in vain: {failure.message}"
+    return failure.retold(text, retryable=True)
