@@ -50,17 +50,20 @@ async def migrate(
 
     Example: dbops migrate --wait 60s
     """
-    if call.settings.sql:
+    settings = call.settings
+    if settings.sql + settings.dry_run + settings.rehearse > 1:
+        raise UsageError("one of --sql, --dry-run and --rehearse at a time")
+    if settings.sql:
         return await write_sql(call, revision)
     if ":" in revision:
         raise UsageError(
             "a range FROM:TO is for --sql", hint="say where to: a revision, or heads"
         )
-    if call.settings.dry_run:
+    if settings.dry_run:
         from dbops.operations.migrate.plan import plan  # noqa: PLC0415
 
         return await plan(call.connectors, call.project, revision)
-    if call.settings.rehearse:
+    if settings.rehearse:
         from dbops.operations.rehearse.rehearse import rehearse  # noqa: PLC0415
 
         return await rehearse(

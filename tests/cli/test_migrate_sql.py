@@ -200,3 +200,9 @@ def test_a_database_ahead_of_the_code_is_refused_by_both(
         ran = dbops("migrate", word, env=served.environment)
         assert (ran.code, ran.out) == (6, "")
         assert "ahead of this code" in ran.err
+
+
+def test_two_ways_to_look_first_are_one_too_many(dbops: RunDbops) -> None:
+    ran = dbops("migrate", "--sql", "--dry-run")
+    assert ran.code == 2
+    assert "one of --sql, --dry-run and --rehearse" in ran.err

@@ -21,6 +21,7 @@ from dbops.errors import (
 )
 from dbops.local.state import Pair
 from dbops.operations.init import init, starter_folder
+from dbops.operations.migrate.apply import Options
 from dbops.operations.migrate.project import Project
 from dbops.operations.migrate.status import migration_status
 from dbops.operations.migrate.upgrade import migrate
@@ -178,8 +179,16 @@ async def test_whoever_holds_the_lock_is_named(served: Served, project: Path) ->
     key = "pg_catalog.hashtextextended('dbops:migrate:public.alembic_version', 0)"
     await other.execute(f"SELECT pg_catalog.pg_advisory_lock({key})")
     try:
+        said: list[str] = []
         with pytest.raises(LockedError, match="other migrator") as raised:
-            await migrate(served.connectors(lock_timeout="300ms"), opened(project))
+            await migrate(
+                served.connectors(lock_timeout="300ms"),
+                opened(project),
+                options=Options(on_progress=said.append),
+            )
+        assert [text.partition(": ")[0] for text in said] == [
+            "waiting for another migrator"
+        ]
         assert str(other.get_server_pid()) in raised.value.message
     finally:
         await other.close()
@@ -328,7 +337,11 @@ async def test_cancelling_ends_the_statement_on_the_server(
     served: Served, project: Path
 ) -> None:
     write_revision(project, "d4", "c3", "op.execute('SELECT pg_sleep(600)')")
-    task = asyncio.ensure_future(migrate(served.connectors(), opened(project)))
+    said: list[str] = []
+    options = Options(on_progress=said.append)
+    task = asyncio.ensure_future(
+        migrate(served.connectors(), opened(project), options=options)
+    )
     watcher = await connect(served.writer)
     sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%sleep(600)' "
     sleeping += "AND state = 'active' AND pid <> pg_backend_pid()"
@@ -341,6 +354,7 @@ async def test_cancelling_ends_the_statement_on_the_server(
         while await watcher.fetchval(sleeping):
             await asyncio.sleep(0.02)
     await watcher.close()
+    assert said == ["3 revisions were applied; d4 was under way and is rolled back"]
     found = await migration_status(served.connectors(), opened(project))
     assert found.current == ("c3",)
 

@@ -4,21 +4,18 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-
-from alembic.runtime.migration import MigrationInfo
-from sqlalchemy import Connection
 
 from dbops.engine.connect import Connectors
-from dbops.errors import DbopsError, LockedError
+from dbops.errors import DbopsError
 from dbops.operations.migrate.blockers import Blockers
 from dbops.operations.migrate.environment import run_environment
-from dbops.operations.migrate.journal import record
+from dbops.operations.migrate.journal.noting import noting
+from dbops.operations.migrate.journal.record import prepare
 from dbops.operations.migrate.leftover import with_leftovers
 from dbops.operations.migrate.lock import Busy, Lock
 from dbops.operations.migrate.migrated import AppliedRevision
 from dbops.operations.migrate.project import Project, Steps
-from dbops.operations.migrate.run import Leg, Run
+from dbops.operations.migrate.run import Run
 from dbops.operations.migrate.session import Parameter
 from dbops.operations.migrate.step_in import Applied, Guard, Rules
 from dbops.operations.migrate.stop import Stop
@@ -99,17 +96,8 @@ async def apply(
             free, in time; whoever is in the way is named.
         DbopsError: As `run_environment`.
     """
-    settings, stop, attempts = connectors.settings, Stop(), Attempts()
-    limit_s = settings.lock_timeout
-    lock = Lock(_LOCK_LIMIT_S if limit_s is None else limit_s, stop)
-    rules = Rules(
-        parameters=_parameters(settings),
-        lock=lock,
-        on_session=record.prepare if options.journal else None,
-        on_applied=_noting(options),
-        schema=settings.tenant_schema,
-        guard=options.guard,
-    )
+    settings, attempts, stop = connectors.settings, Attempts(), Stop()
+    rules = _rules(settings, options, stop)
     blockers = Blockers(
         connectors,
         patience_s=settings.ddl_lock_timeout,
@@ -117,65 +105,57 @@ async def apply(
     )
     async with blockers.watching():
         while True:
-            attempts.run = blockers.run = Run()
+            run = attempts.run = blockers.run = Run()
             try:
                 await run_environment(
-                    connectors,
-                    project,
-                    steps,
-                    run=attempts.run,
-                    rules=rules,
-                    stop=stop,
+                    connectors, project, steps, run=run, rules=rules, stop=stop
                 )
             except Busy:
-                lock.waited_s += await _pause(0.5)
+                rules.lock.waited_s += await _pause(0.5)
                 continue
-            except LockedError as error:
-                attempts.keep()
+            except asyncio.CancelledError:
+                options.on_progress(_interrupted(run))
+                raise
+            except DbopsError as error:
                 if not _may_retry(error, attempts, settings.ddl_retries):
                     told = _blocked(error, blockers, attempts)
-                    raise await with_leftovers(
-                        connectors, attempts.run, told
-                    ) from error
-            except DbopsError as error:
-                raise await with_leftovers(connectors, attempts.run, error) from error
+                    raise await with_leftovers(connectors, run, told) from error
+                attempts.keep()
             else:
                 attempts.keep()
                 return attempts
             attempts.retries += 1
-            pause_s = min(_FIRST_PAUSE_S * 1.5**attempts.retries, _LONGEST_PAUSE_S)
             options.on_progress(
-                f"revision {attempts.run.failing} did not get its locks: tried again "
+                f"revision {run.failing} did not get its locks: tried again "
                 f"({attempts.retries} of {settings.ddl_retries})"
             )
-            await _pause(pause_s)
+            pause_s = _FIRST_PAUSE_S * 1.5**attempts.retries
+            await _pause(min(pause_s, _LONGEST_PAUSE_S))
 
 
-def _noting(options: Options) -> Applied | None:
-    """Write the journal besides what was asked for."""
-    if not options.journal:
-        return options.on_applied
+def _rules(settings: Settings, options: Options, stop: Stop) -> Rules:
+    limit_s = settings.lock_timeout
+    applied = options.on_applied
+    return Rules(
+        parameters=_parameters(settings),
+        lock=Lock(
+            _LOCK_LIMIT_S if limit_s is None else limit_s, stop, options.on_progress
+        ),
+        on_session=prepare if options.journal else None,
+        on_applied=noting(applied) if options.journal else applied,
+        schema=settings.tenant_schema,
+        guard=options.guard,
+    )
 
-    def noted(
-        connection: Connection, leg: Leg, step: MigrationInfo, duration_ms: float
-    ) -> None:
-        if options.on_applied is not None:
-            options.on_applied(connection, leg, step, duration_ms)
-        done = leg.applied[-1]
-        way: record.Direction = "upgrade" if step.is_upgrade else "downgrade"
-        record.note(
-            connection,
-            revision=done.revision,
-            message=done.message,
-            direction="stamp" if step.is_stamp else way,
-            before=leg.came_from,
-            after=leg.expected,
-            started_at=datetime.now(UTC) - timedelta(milliseconds=duration_ms),
-            duration_ms=duration_ms,
-            version_table=leg.version_table,
-        )
 
-    return noted
+def _interrupted(run: Run) -> str:
+    """Say how far it was, to whoever has to go on from there."""
+    done = sum(len(leg.survivors) for leg in run.legs)
+    if run.failing is None:
+        return f"{done} revisions were applied"
+    is_rolled_back = all(leg.is_rolled_back for leg in run.legs)
+    fate = "is rolled back" if is_rolled_back else "stays half-way; see: dbops check"
+    return f"{done} revisions were applied; {run.failing} was under way and {fate}"
 
 
 def _may_retry(error: DbopsError, attempts: Attempts, limit: int) -> bool:
@@ -188,18 +168,16 @@ def _may_retry(error: DbopsError, attempts: Attempts, limit: int) -> bool:
     )
 
 
-def _blocked(error: LockedError, blockers: Blockers, attempts: Attempts) -> LockedError:
+def _blocked(error: DbopsError, blockers: Blockers, attempts: Attempts) -> DbopsError:
     """Say who was in the way, and how often it was tried."""
     if error.sqlstate not in _TRY_AGAIN:
         return error
     who = f"; in the way: {blockers.seen}" if blockers.seen else ""
     tried = f" ({attempts.retries + 1} attempts)" if attempts.retries else ""
-    return LockedError(
+    return error.retold(
         f"{error.message}{tried}{who}",
         hint="run dbops migrate again when the table is free, or raise "
         "--ddl-lock-timeout",
-        phase=error.phase,
-        sqlstate=error.sqlstate,
     )
 
 

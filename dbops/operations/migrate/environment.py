@@ -64,7 +64,7 @@ async def run_environment(
     place = await Place.of(connectors, project)
     pass_ = _Pass(project, _noted(steps, run), run, rules, stop or Stop(), place)
     async with Turn():
-        with named(run, place.endpoint or project.endpoint):
+        with named(run, place.led_to(project)):
             if not project.borrows:
                 try:
                     await pass_.through(pass_.on_its_own)

@@ -72,6 +72,11 @@ class Place(NamedTuple):
         known = Connector(Credentials.known(endpoint), connector.options)
         return cls(known, endpoint, is_bound)
 
+    def led_to(self, project: Project) -> Endpoint | None:
+        """Return where env.py leads before it has said so itself; None: unknown."""
+        own = None if self.is_binding else project.endpoint
+        return own or self.endpoint
+
     @property
     def connector(self) -> Connector:
         """How to connect there.

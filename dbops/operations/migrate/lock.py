@@ -6,6 +6,7 @@ in the way of CREATE INDEX CONCURRENTLY.
 """
 
 import random
+from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 from typing import Any, NamedTuple
@@ -71,11 +72,16 @@ class Lock:
     Args:
         limit_s: How long to wait for other migrators, in seconds.
         stop: Ends the waiting.
+        on_progress: Told, once, for whom it is waited.
     """
 
-    def __init__(self, limit_s: float, stop: Stop) -> None:
+    def __init__(
+        self, limit_s: float, stop: Stop, on_progress: Callable[[str], None]
+    ) -> None:
         self._limit_s = limit_s
         self._stop = stop
+        self._on_progress = on_progress
+        self._is_told = False
         self.waited_s = 0.0
         """How long it was waited for so far, in seconds."""
 
@@ -90,20 +96,24 @@ class Lock:
         number = key(version_table)
         while not session.ask(f"SELECT pg_catalog.pg_try_advisory_lock({number})")[0]:
             self.waited_s = monotonic() - started
-            if self.waited_s >= self._limit_s:
-                raise self._locked(Holder(*session.ask(_HOLDER.format(key=number))))
+            if self.waited_s >= self._limit_s or not self._is_told:
+                self._tell(Holder(*session.ask(_HOLDER.format(key=number))))
             if session.is_in_transaction:
                 raise Busy
             session.pause(random.uniform(0.1, 0.2), self._stop)  # noqa: S311 # spreads waiters
         self.waited_s = monotonic() - started
 
-    def _locked(self, holder: Holder) -> LockedError:
-        return LockedError(
-            f"another migration is running: the lock was not free within "
-            f"{self._limit_s:g} s; it is held by {holder.described}",
-            hint="wait for it, or raise --lock-timeout",
-            phase="lock",
-        )
+    def _tell(self, holder: Holder) -> None:
+        """Name the other migrator: on the way once, and in the end as an error."""
+        if self.waited_s >= self._limit_s:
+            raise LockedError(
+                f"another migration is running: the lock was not free within "
+                f"{self._limit_s:g} s; it is held by {holder.described}",
+                hint="wait for it, or raise --lock-timeout",
+                phase="lock",
+            )
+        self._is_told = True
+        self._on_progress(f"waiting for another migrator: {holder.described}")
 
 
 def give_back(connection: Connection, session: Session, version_table: str) -> None:
