@@ -24,20 +24,12 @@ async def nothing_to_migrate(
     settings = call.settings
     if settings.dry_run or settings.sql or settings.rehearse or settings.wait_replica:
         return None
-    from dbops.operations.migrate import at_head as room  # noqa: PLC0415 # not for --help
+    from dbops.operations.migrate.at_head import has_all  # noqa: PLC0415 # not for --help
 
     heads = _heads(
         settings.alembic_config, settings.alembic_section, settings.alembic_x
     )
-    if heads is None or not heads.are_meant_by(revision):
-        return None
-    connector = room.connector_to(heads, call.connectors)
-    if connector is None or not await room.is_at_head(connector, heads):
-        return None
-    from dbops.operations.migrate.migrated import Migrated  # noqa: PLC0415 # same
-
-    rows = heads.rows
-    return Migrated(before=rows, after=rows, applied=(), lock_wait_ms=None)
+    return await has_all(call.connectors, heads, revision)
 
 
 @cache

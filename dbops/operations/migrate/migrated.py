@@ -1,5 +1,7 @@
 """What a migration did; imported without Alembic, for whoever finds nothing to do."""
 
+from typing import Self
+
 from typing_extensions import override
 
 from dbops.errors import Outcome
@@ -48,9 +50,9 @@ class Migrated(Result):
     """Its revisions now, read over a fresh connection."""
     applied: tuple[AppliedRevision, ...]
     """What was applied, in order; empty when nothing was pending."""
-    lock_wait_ms: float | None
-    """How long other migrators were waited for, in milliseconds; null when no lock was
-    needed, because nothing was pending."""
+    lock_wait_ms: float
+    """How long other migrators were waited for, in milliseconds; 0 also where nothing
+    was pending and no lock was needed."""
     retries: int = 0
     """How often a revision was tried again after it had waited for a table."""
     invalid_indexes: tuple[InvalidIndex, ...] = ()
@@ -59,6 +61,11 @@ class Migrated(Result):
     """Constraints that still wait for their VALIDATE."""
     replica_wait_ms: float | None = None
     """How long the reader was waited for, in milliseconds; null when it was not."""
+
+    @classmethod
+    def nothing_pending(cls, version: tuple[str, ...]) -> Self:
+        """Return what is said of a database that has every revision already."""
+        return cls(before=version, after=version, applied=(), lock_wait_ms=0.0)
 
     @property
     @override

@@ -140,8 +140,8 @@ class Run:
     legs: list[Leg] = field(default_factory=list)
     refusal: DbopsError | None = None
     """What dbops itself raised inside of env.py, which may have swallowed it."""
-    waited_s: float | None = None
-    """How long the lock was waited for, in seconds; None when none was taken."""
+    waited_s: float = 0.0
+    """How long the lock was waited for, in seconds."""
 
     @property
     def leg(self) -> Leg:

@@ -57,13 +57,12 @@ async def verified(
             hint="look at what env.py decides by",
             phase="verify",
         )
-    waited_s = attempts.run.waited_s
     return Migrated(
         status=_status(found),
         before=attempts.before or (),
         after=tuple(sorted({name for version in found.versions for name in version})),
         applied=tuple(attempts.applied),
-        lock_wait_ms=None if waited_s is None else round(waited_s * 1000, 3),
+        lock_wait_ms=round(attempts.run.waited_s * 1000, 3),
         retries=attempts.retries,
         invalid_indexes=(*found.invalid, *found.incomplete),
         not_valid_constraints=tuple(found.not_valid),

@@ -4,8 +4,9 @@ from dbops.operations.migrate.at_head.answer import (
     Heads,
     at_head,
     connector_to,
+    has_all,
     heads_of,
     is_at_head,
 )
 
-__all__ = ["Heads", "at_head", "connector_to", "heads_of", "is_at_head"]
+__all__ = ["Heads", "at_head", "connector_to", "has_all", "heads_of", "is_at_head"]

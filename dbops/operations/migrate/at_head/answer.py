@@ -83,12 +83,28 @@ async def at_head(
         DbopsError: As `Connector.__call__`.
     """
     heads = heads_of(config_file, section=section, x_arguments=x_arguments)
+    return await has_all(connectors, heads, revision)
+
+
+async def has_all(
+    connectors: Connectors, heads: Heads | None, revision: str
+) -> Migrated | None:
+    """As `at_head`, for a project that has been read already.
+
+    Args:
+        connectors: How to reach the database (role `migration`).
+        heads: The project, of `heads_of`.
+        revision: Where to.
+
+    Raises:
+        DbopsError: As `Connector.__call__`.
+    """
     if heads is None or not heads.are_meant_by(revision):
         return None
     connector = connector_to(heads, connectors)
     if connector is None or not await is_at_head(connector, heads):
         return None
-    return Migrated(before=heads.rows, after=heads.rows, applied=(), lock_wait_ms=None)
+    return Migrated.nothing_pending(heads.rows)
 
 
 def heads_of(
