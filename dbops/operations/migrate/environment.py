@@ -7,7 +7,7 @@ and ends the statement under way when the caller is cancelled.
 import asyncio
 import os
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,8 +98,7 @@ async def look(
         question(tuple(sorted(revisions)), context)
         return []
 
-    with suppress(Enough):
-        await run_environment(connectors, project, only_look, run=Run())
+    await run_environment(connectors, project, only_look, run=Run())
 
 
 def _noted(steps: Steps, run: Run) -> Steps:
@@ -181,6 +180,9 @@ class _Pass:
         try:
             with environment, _as_it_was():
                 project.script.run_env()
+        except Enough as enough:
+            # Its frames would keep env.py alive, and what that has left open unwritten.
+            enough.__traceback__ = None
         except SystemExit as ended:
             if ended.code:
                 raise ExitedError(ended.code) from ended.__context__
