@@ -74,6 +74,8 @@ class Attempts:
                 await wait_first(call, command.waits_for)
                 if quick and command.quick is not None:
                     return await command.quick(call)
+                # Of many targets, all have been asked the quick way before.
+                call.was_scanned = self.is_one_of_many
                 return await command.operation(call)
         except TimeoutError:
             raise UnreachableError(

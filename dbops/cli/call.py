@@ -26,6 +26,8 @@ class Call:
     """Shows a step's result at once to a person; False where nobody reads along."""
     stores: dict[Aws, SecretStore] = field(default_factory=dict)
     """The secrets that other targets of the same command have asked for."""
+    was_scanned: bool = False
+    """Whether the quick way has been tried already, in vain."""
     _connectors: list[Connectors] = field(default_factory=list)
 
     @property

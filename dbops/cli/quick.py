@@ -22,6 +22,8 @@ async def nothing_to_migrate(
         DbopsError: As `Connector.__call__`.
     """
     settings = call.settings
+    if call.was_scanned:
+        return None
     if settings.dry_run or settings.sql or settings.rehearse or settings.wait_replica:
         return None
     from dbops.operations.migrate.at_head import has_all  # noqa: PLC0415 # not for --help
