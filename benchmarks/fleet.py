@@ -1,7 +1,6 @@
 """dbops on a fleet of databases, beside a shell loop of Alembic in the same run.
 
-    python benchmarks/fleet.py
-    python benchmarks/fleet.py --databases 20 --rounds 1
+    python benchmarks/run.py fleet
 
 The loop is what people write: one `alembic upgrade head` after another, with a
 DATABASE_URL each. dbops is told with `--targets-sql` where the databases are. Both
@@ -10,7 +9,6 @@ Whole processes, in turns, from outside; a ratio is the median of the ratios rou
 round.
 """
 
-import argparse
 import asyncio
 import contextlib
 import io
@@ -31,6 +29,7 @@ from dbops.engine.connect import connect
 from dbops.local.throwaway import throwaway
 
 FRESH_BOUND, NOOP_BOUND = 0.15, 0.03
+DATABASES = 50
 REVISIONS = 10
 
 URL_LINES = """config = context.config
@@ -170,35 +169,23 @@ def compared(times: Mapping[str, list[float]], bound: float) -> bool:
     return holds
 
 
-async def measured(options: argparse.Namespace) -> bool:
-    """Start a server and measure both cases."""
+async def measured(rounds: int) -> bool:
+    """Run both cases; tell whether the bounds hold."""
     good = True
     with tempfile.TemporaryDirectory() as folder:
         write_project(Path(folder))
         async with throwaway(settings={"max_connections": "100"}) as pair:
-            fleet = Fleet(pair.writer, Path(folder), options.databases)
+            fleet = Fleet(pair.writer, Path(folder), DATABASES)
             for title, fresh, bound in (
                 ("fresh", True, FRESH_BOUND),
                 ("all at head", False, NOOP_BOUND),
             ):
-                print(f"{options.databases} databases x {REVISIONS} revisions, {title}")
-                times = await asyncio.to_thread(
-                    fleet.rounds, options.rounds, fresh=fresh
-                )
+                print(f"{DATABASES} databases x {REVISIONS} revisions, {title}")
+                times = await asyncio.to_thread(fleet.rounds, rounds, fresh=fresh)
                 good = compared(times, bound) and good
     return good
 
 
-def main() -> int:
-    """Measure; exit 1 when a bound was missed."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--databases", type=int, default=50)
-    parser.add_argument("--rounds", type=int, default=3)
-    good = asyncio.run(measured(parser.parse_args()))
-    load = os.getloadavg()[0]
-    print(f"load average at the end: {load:.1f} on {os.cpu_count()} processors")
-    return 0 if good else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def bench_fleet(rounds: int) -> bool:
+    """Many databases, beside Alembic in a shell loop."""
+    return asyncio.run(measured(rounds))

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from uuid import uuid4
 
+from benchmarks.fleet import bench_fleet
 from benchmarks.migrate import bench_nothing, bench_reads, bench_revisions
 from benchmarks.migrators import bench_killed, bench_migrators
 from benchmarks.turns import (
@@ -170,6 +171,7 @@ BENCHMARKS: dict[str, tuple[Callable[[int], bool], int]] = {
     "migrate-nothing": (bench_nothing, 9),
     "migrate": (bench_revisions, 5),
     "migrate-reads": (bench_reads, 3),
+    "fleet": (bench_fleet, 1),
     "migrators": (bench_migrators, 25),
     "killed-migrators": (bench_killed, 100),
 }
