@@ -14,7 +14,6 @@ from dbops.errors import DbopsError, Outcome
 from dbops.results import Problem, Result, Status
 
 SKIPPED = "Skipped"
-INTERRUPTED = "Interrupted"
 
 
 @dataclass(frozen=True, slots=True)

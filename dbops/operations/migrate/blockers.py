@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from time import perf_counter
 
-from dbops.credentials import Credentials
-from dbops.engine.connect import Connection, Connector, Connectors
+from dbops.engine.connect import Connection, Connectors
 from dbops.errors import DbopsError
+from dbops.operations.migrate.lock import Holder
 from dbops.operations.migrate.run import Leg, Run
 
 # https://www.postgresql.org/docs/current/functions-info.html (pg_blocking_pids)
@@ -63,7 +63,7 @@ class Blockers:
         while self._waiting() is None:
             await asyncio.sleep(self._patience_s / 2)
         with suppress(DbopsError):
-            async with self._connector(self.run.leg).session() as connection:
+            async with self.run.leg.beside(self._connectors).session() as connection:
                 while True:
                     leg = self._waiting()
                     if leg is not None:
@@ -81,17 +81,7 @@ class Blockers:
         rows = await connection.fetch(BLOCKERS, leg.pid)
         if not rows:
             return
-        seen = "; ".join(
-            f"pid {row['pid']} ({row['application_name'] or 'no name'} from "
-            f"{row['client_addr'] or 'a local socket'}, "
-            f"{row['state'] or 'state hidden'} since {row['since'] or 'unknown'})"
-            for row in rows
-        )
+        seen = "; ".join(Holder(*row).described for row in rows)
         if seen != self.seen:
             self.seen = seen
             self._on_progress(f"revision {leg.failing} waits for {seen}")
-
-    def _connector(self, leg: Leg) -> Connector:
-        if leg.endpoint is None:
-            return self._connectors.connector("migration")
-        return Connector(Credentials.known(leg.endpoint))

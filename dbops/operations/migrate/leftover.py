@@ -1,7 +1,6 @@
 """What did a revision leave behind that failed outside of its transaction?"""
 
-from dbops.credentials import Credentials
-from dbops.engine.connect import Connector, Connectors
+from dbops.engine.connect import Connectors
 from dbops.errors import DbopsError
 from dbops.operations.migrate.proof import INVALID_INDEXES
 from dbops.operations.migrate.run import Run
@@ -21,14 +20,8 @@ async def with_leftovers(
     """
     if run.failing is None or run.leg.is_rolled_back:
         return error
-    endpoint = run.leg.endpoint
     try:
-        connector = (
-            Connector(Credentials.known(endpoint))
-            if endpoint is not None
-            else connectors.connector("migration")
-        )
-        async with connector.session() as connection:
+        async with run.leg.beside(connectors).session() as connection:
             rows = await connection.fetch(INVALID_INDEXES)
     except DbopsError:
         return error  # what has failed first is what counts

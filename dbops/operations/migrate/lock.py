@@ -36,7 +36,7 @@ class Busy(BaseException):
 
 
 class Holder(NamedTuple):
-    """Who has the lock; the fields are None where the server does not tell."""
+    """Who holds what is waited for; a field is None where the server does not tell."""
 
     pid: int | None
     application_name: str | None

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 from alembic.runtime.migration import MigrationInfo
 from alembic.script import Script
 
+from dbops.credentials import Credentials
 from dbops.endpoint import Endpoint
+from dbops.engine.connect import Connector, Connectors
 from dbops.errors import DbopsError
 from dbops.operations.migrate.migrated import AppliedRevision
 
@@ -59,6 +61,19 @@ class Leg:
     _commit_is_due: bool = False
     _kept: int = 0
     """How many revisions were applied at the last commit."""
+
+    def beside(self, connectors: Connectors) -> Connector:
+        """Return how to open another connection to the same database.
+
+        Args:
+            connectors: How, where env.py's engine does not tell.
+
+        Raises:
+            ConfigError: If nothing says where.
+        """
+        if self.endpoint is None:
+            return connectors.connector("migration")
+        return Connector(Credentials.known(self.endpoint))
 
     @property
     def failing(self) -> str | None:
