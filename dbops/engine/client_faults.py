@@ -181,8 +181,10 @@ def _from_driver(error: BaseException, where: str, phase: str) -> DbopsError | N
             )
         if kind == "asyncpg.ProtocolError" or phase in CONNECTING:
             return _babble(where, phase)
+        # The driver has read the server's last word, and not yet the end after it.
+        is_out_of_step = kind == "asyncpg.InternalClientError"
         # The rest of asyncpg's own errors tell of a mistake in the calling code.
-        if "connection is closed" in text:
+        if is_out_of_step or "connection is closed" in text:
             return _broken(where, None, phase)
     # The driver stumbles over what no server would say while it logs somebody in.
     return _babble(where, phase) if phase == "auth" else None

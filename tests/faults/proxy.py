@@ -6,6 +6,7 @@ otherwise. It can
 - `freeze()`: accept, read and pass nothing on, as a network that drops packets;
 - `thaw()`: pass on again, what was held back included;
 - `cut()`: end all its connections with a reset;
+- `keep_open()`: tell neither side that the other has hung up;
 - be made with `answers=k`: freeze each connection after k messages of the server.
 
 `impostor` serves a script of bytes instead of PostgreSQL. `unanswered` is an address
@@ -30,6 +31,12 @@ _SSL_REQUEST = struct.pack("!II", 8, 80877103)
 _HEADER = struct.Struct("!cI")
 
 
+def _already() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class Proxy:
     """A network between client and server that can be told to fail."""
@@ -38,7 +45,8 @@ class Proxy:
     answers: int | None = None
     connections: int = 0
     """How many clients have connected."""
-    _moving: asyncio.Event = field(default_factory=asyncio.Event)
+    _moving: asyncio.Event = field(default_factory=_already)
+    _ending: asyncio.Event = field(default_factory=_already)
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     @property
@@ -58,6 +66,10 @@ class Proxy:
         """Pass on again, with what was held back."""
         self._moving.set()
 
+    def keep_open(self) -> None:
+        """Pass on no end of a connection, until the proxy is gone."""
+        self._ending.clear()
+
     def cut(self) -> None:
         """Reset every connection."""
         for writer in self._writers:
@@ -75,6 +87,7 @@ class Proxy:
         ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await self._ending.wait()
         finally:
             for task in tasks:
                 task.cancel()
@@ -132,7 +145,6 @@ async def proxy(
 ) -> AsyncGenerator[Proxy]:
     """Stand in front of a server for the block."""
     made = Proxy(answers=answers)
-    made.thaw()
     behind = endpoint.addresses[0]
 
     async def accept(

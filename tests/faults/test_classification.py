@@ -252,6 +252,19 @@ async def terminated_while_idle(bench: Bench) -> None:
         await connection.execute("SELECT 1")
 
 
+async def last_word_without_an_end(bench: Bench) -> None:
+    """The server's last message has arrived, and the end of the connection has not."""
+    async with (
+        open_to(bench.database) as admin,
+        through_a_network(bench) as (network, connection),
+    ):
+        pid = connection.get_server_pid()
+        network.keep_open()
+        await admin.execute(f"SELECT pg_terminate_backend({pid}, 5000)")
+        await asyncio.sleep(0.1)
+        await connection.execute("SELECT 1")
+
+
 async def until_closed(connection: Connection) -> None:
     async with asyncio.timeout(5):
         while not connection.is_closed():
@@ -489,6 +502,9 @@ FAULTS: dict[str, Fault] = {
         terminated_mid_query, UNREACHABLE, "query", "57P01", slow_s=1
     ),
     "57P01 while idle": fault(terminated_while_idle, UNREACHABLE, "query", slow_s=1),
+    "57P01 without an end": fault(
+        last_word_without_an_end, UNREACHABLE, "query", slow_s=1
+    ),
     "a missing template": fault(
         writing("CREATE DATABASE x TEMPLATE no_such_template"),
         REFUSED,
