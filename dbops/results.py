@@ -1,10 +1,10 @@
-"""The vocabulary that every result shares: status, grade, problem."""
+"""The vocabulary that every result shares: status, grade, problem, measure."""
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import pairwise
-from typing import Self
+from typing import Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -125,6 +125,42 @@ class Problem(Model):
         )
 
 
+class Measure(NamedTuple):
+    """One number of a result, as monitoring systems take it."""
+
+    name: str
+    """In snake case and without its unit, such as `lag_low`."""
+    value: float | None
+    """None is unknown."""
+    unit: Literal["s", "B", "%", ""] = ""
+    """Seconds, bytes, a share of a hundred, or a count."""
+    labels: Mapping[str, str] = {}
+    """What tells it from others of its name, such as `role`."""
+    warn: float | None = None
+    """From where on it is worth a warning; None for never."""
+    fail: float | None = None
+    """From where on it fails; None for never."""
+    about: str = ""
+    """What it says, in one sentence."""
+
+
+class Checked(NamedTuple):
+    """One question of a result and its verdict."""
+
+    id: str
+    """A short name that stays, such as `lag` or `D20`."""
+    title: str
+    """What was asked, for a person."""
+    status: Status
+    """The verdict."""
+    summary: str
+    """One sentence."""
+    details: Sequence[str] = ()
+    """A sentence for each finding."""
+    is_skipped: bool = False
+    """Whether it was not asked; the summary says why."""
+
+
 class Result(Model):
     """What an operation answers: facts and one status."""
 
@@ -135,6 +171,14 @@ class Result(Model):
     def problem(self) -> Problem | None:
         """What kept the answer from being whole; None when nothing did."""
         return None
+
+    def checked(self) -> Sequence[Checked]:
+        """Return the questions that it answers; none where it is no check."""
+        return ()
+
+    def measures(self) -> Sequence[Measure]:
+        """Return its numbers; none where it has none."""
+        return ()
 
     @property
     def outcome(self) -> Outcome:

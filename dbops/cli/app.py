@@ -1,6 +1,6 @@
 """The whole command line: importing the rooms registers their commands."""
 
-from dbops.cli import commands, local, migrations  # noqa: F401 # they register themselves
+from dbops.cli import commands, health, local, migrations  # noqa: F401 # they register themselves
 from dbops.cli.lazy import group_of
 from dbops.cli.register import COMMANDS
 

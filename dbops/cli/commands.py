@@ -19,14 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dbops.cli.call import Call
-    from dbops.endpoint import Role
-    from dbops.engine.connect import Connector
     from dbops.errors import DbopsError
     from dbops.operations.replica import Version
     from dbops.results import Result
 
 _CREATE = ("owner", "encoding", "locale", "template", "extensions", "maintenance_db")
-_THRESHOLDS = ("warn", "fail")
 DEFAULT_WAIT_S = 60.0
 _SHARE_OF_TIMEOUT = 0.9
 
@@ -40,7 +37,7 @@ Tables = Annotated[
 ]
 
 
-@command(*_CREATE, *ALEMBIC, *DDL, *_THRESHOLDS, "tables", waits_for="server")
+@command(*_CREATE, *ALEMBIC, *DDL, "warn", "fail", "tables", waits_for="server")
 async def setup(call: "Call") -> "Result":
     """Wait, create the database, migrate it, ping both servers, check the lag.
 
@@ -137,53 +134,6 @@ async def wait(call: "Call") -> "Result":
     )
 
 
-@command(waits_for="database")
-async def ping(
-    call: "Call",
-    *,
-    writer: Annotated[bool, typer.Option("--writer", help="Ping the writer.")] = False,
-    reader: Annotated[bool, typer.Option("--reader", help="Ping the reader.")] = False,
-) -> "Result":
-    """Connect to writer and reader at once; say how fast, and who they are.
-
-    Example: dbops ping --reader --writer --timeout 2s
-    """
-    from dbops.operations.ping import ping as operate  # noqa: PLC0415
-
-    return await operate(_pinged(call, writer=writer, reader=reader))
-
-
-@command("pool_size", "max_overflow", waits_for="database")
-async def pool(call: "Call") -> "Result":
-    """Show the configured pools, what the server allows, who holds connections.
-
-    Example: dbops pool --format json
-    """
-    from dbops.operations.pool import pool as operate  # noqa: PLC0415
-
-    return await operate(call.connectors.connector("writer"), call.settings)
-
-
-@command(*_THRESHOLDS, "require_replica", waits_for="database")
-async def lag(call: "Call") -> "Result":
-    """Say whether the reader is fresh, and if not, why.
-
-    Example: dbops lag --warn 5s --fail 30s
-    """
-    from dbops.operations.lag import lag as operate  # noqa: PLC0415
-
-    settings = call.settings
-    if settings.warn > settings.fail:
-        raise UsageError("--warn must not be longer than --fail")
-    return await operate(
-        call.connectors.connector("writer"),
-        call.connectors.connector("reader"),
-        warn_s=settings.warn,
-        fail_s=settings.fail,
-        require_replica=settings.require_replica,
-    )
-
-
 @command()
 async def config(
     call: "Call",
@@ -272,18 +222,6 @@ def _wait_limit_s(call: "Call") -> float:
     if settings.timeout is not None:
         return settings.timeout * _SHARE_OF_TIMEOUT
     return DEFAULT_WAIT_S if settings.wait is None else settings.wait
-
-
-def _pinged(call: "Call", *, writer: bool, reader: bool) -> "dict[Role, Connector]":
-    """Take what was asked for; both by default, where there is a reader."""
-    roles: list[Role] = []
-    if writer or not reader:
-        roles.append("writer")
-    if reader or (not writer and call.settings.has_reader):
-        roles.append("reader")
-    if not writer and not reader and not call.settings.has_reader:
-        call.say("note: no reader is configured: only the writer is asked")
-    return {role: call.connectors.connector(role) for role in roles}
 
 
 async def _database(call: "Call", name: str | None) -> str:

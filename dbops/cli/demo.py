@@ -6,6 +6,7 @@ from typing import Any
 from dbops.cli.call import Call
 from dbops.engine.connect import Connector, Connectors
 from dbops.errors import FailedError
+from dbops.limits import Limit, Unit
 from dbops.local.replay import delay_apply
 from dbops.local.state import Pair
 from dbops.local.throwaway import throwaway
@@ -24,6 +25,7 @@ from dbops.units import duration_text
 DATABASE = "demo"
 DELAY_S = 3.0
 WARN_S, FAIL_S = 0.5, 1.0
+LIMITS: Mapping[Unit, Limit] = {"s": Limit(WARN_S, FAIL_S, "s")}
 REPLAY_LIMIT_S = 30.0
 
 LATE_ROW = "INSERT INTO articles (title, slug) VALUES ('Late', 'late')"
@@ -98,7 +100,7 @@ async def _told_on(settings: Settings, told: Tell) -> None:
     checked = (
         f"$ dbops lag --warn {duration_text(WARN_S)} --fail {duration_text(FAIL_S)}"
     )
-    told(checked, await lag(writer, reader, warn_s=WARN_S, fail_s=FAIL_S))
+    told(checked, await lag(writer, reader, limits=LIMITS))
     caught = await _fallen_behind(writer, reader)
     told(f"{checked}   # the reader now applies {DELAY_S:g} s late, on purpose", caught)
     if caught.status is not Status.FAIL:
@@ -111,4 +113,4 @@ async def _fallen_behind(writer: Connector, reader: Connector) -> Lag:
         await delay_apply(standby, DELAY_S)
     async with writer.session() as primary:
         await primary.execute(LATE_ROW)
-    return await lag(writer, reader, warn_s=WARN_S, fail_s=FAIL_S)
+    return await lag(writer, reader, limits=LIMITS)

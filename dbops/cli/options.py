@@ -36,6 +36,7 @@ LOCAL = ("env_file", "format", "timeout", "quiet", "verbose")
 ALEMBIC = ("alembic_config", "alembic_section", "alembic_x")
 DDL = ("lock_timeout", "ddl_lock_timeout", "ddl_retries", "statement_timeout")
 FLEET = ("canary", "resume")
+CHECK = ("fail_on", "retries", "interval")
 
 _OPTIONS = {
     "target": _Option(
@@ -45,7 +46,7 @@ _OPTIONS = {
         many=True,
     ),
     "env_file": _Option("Read NAME=value lines; repeatable.", "FILE", many=True),
-    "format": _Option("human, json or github.", "FORMAT"),
+    "format": _Option("human, json, nagios, prometheus, github, junit.", "FORMAT"),
     "timeout": _Option("Give up after this long, such as 5s.", "DURATION"),
     "wait": _Option("First wait this long for the server, such as 60s.", "DURATION"),
     "quiet": _Option("Say nothing on stderr but errors.", None, ("--quiet", "-q")),
@@ -80,7 +81,7 @@ _OPTIONS = {
     "jobs": _Option("Work on this many targets at once.", "N"),
     "canary": _Option("Do this many targets first, and no other if one fails.", "N"),
     "resume": _Option("Leave out the targets that this report calls done.", "FILE"),
-    "fail_on": _Option("Fail from this severity on: warn or fail.", "SEVERITY"),
+    "fail_on": _Option("Fail from this on: warn, unknown or fail.", "STATUS"),
     "baseline": _Option("Accepted differences.", "FILE"),
     "statement_timeout": _Option("Let the server end a statement.", "DURATION"),
     "wait_for": _Option(
@@ -88,9 +89,32 @@ _OPTIONS = {
     ),
     "pool_size": _Option("Connections that a pool keeps.", "N"),
     "max_overflow": _Option("How many more it opens.", "N"),
-    "warn": _Option("Warn from this lag on.", "DURATION"),
-    "fail": _Option("Fail from this lag on; so long is waited.", "DURATION"),
+    "warn": _Option("Warn from this on; with a unit, repeatable.", "AMOUNT", many=True),
+    "fail": _Option("Fail from this on; with a unit, repeatable.", "AMOUNT", many=True),
+    "retries": _Option("Ask again this often before a bad answer counts.", "N"),
+    "interval": _Option("The time between two of them, such as 1s.", "DURATION"),
+    "count": _Option("How many times.", "N"),
     "require_replica": _Option("Fail where the reader is the writer.", None),
+    "probe": _Option("First write one WAL record: something then has to flow.", None),
+    "each": _Option("Every reader that the writer knows of.", None),
+    "replicas": _Option("How many replicas (pods) the application has at most.", "N"),
+    "surge": _Option("How many more a rollout starts: 25% or 2.", "AMOUNT"),
+    "workers": _Option("Processes in each replica, each with its own pools.", "N"),
+    "job_processes": _Option(
+        "Processes of jobs, each with its own pools.", "N", ("--jobs",)
+    ),
+    "pgbouncer": _Option("PgBouncer's admin console, or PROCESSESxPOOL_SIZE.", "URL"),
+    "only": _Option("Only this check; repeatable.", "ID", many=True),
+    "skip": _Option("Leave this check out; repeatable.", "ID", many=True),
+    "ignore": _Option("Accept a finding; repeatable.", "ID[:OBJECT]", many=True),
+    "reason": _Option(
+        "Why it is accepted; one for all, or one for each.", "TEXT", many=True
+    ),
+    "limit": _Option(
+        "A check's own thresholds; repeatable.", "ID=WARN[,FAIL]", many=True
+    ),
+    "all_databases": _Option("Look into every database of the server.", None),
+    "output": _Option("Where to write it.", "FILE", ("--output", "-o")),
 }
 
 

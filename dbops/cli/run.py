@@ -14,9 +14,9 @@ from dbops.cli.ended import Ended, bug, failed
 from dbops.cli.fleet import Fleet
 from dbops.cli.garbage import collect_seldom
 from dbops.cli.hush import hush_libraries
-from dbops.cli.report import tell_one, tell_several
 from dbops.cli.signals import Signals
 from dbops.cli.target import DEFAULT_TARGET
+from dbops.cli.tell import tell_one, tell_several
 from dbops.errors import DbopsError
 from dbops.results import Problem
 from dbops.settings import wanted_format

@@ -6,7 +6,7 @@ from typing_extensions import override
 from dbops.engine.connect import Connectors
 from dbops.operations.create_db import CreatedDatabase, create_db
 from dbops.operations.create_tables import CreatedTables, create_tables
-from dbops.operations.lag import Lag, lag
+from dbops.operations.lag import Lag, lag, thresholds
 from dbops.operations.migrate.migrated import Migrated
 from dbops.operations.migrate.project import Project
 from dbops.operations.migrate.upgrade import migrate
@@ -71,7 +71,8 @@ async def setup(
     if settings.has_reader:
         reader = connectors.connector("reader")
         await wait(reader, "database", limit_s=REPLAY_LIMIT_S)
-        behind = await lag(writer, reader, warn_s=settings.warn, fail_s=settings.fail)
+        limits = thresholds(settings.warn, settings.fail)
+        behind = await lag(writer, reader, limits=limits)
         endpoints["reader"] = reader
     pinged = await ping(endpoints)  # type: ignore[arg-type] # both keys are roles
     results = [created, migrated, tables, pinged, behind]

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
+from dbops.limits import Amount, amount
+
 
 def _words(value: object) -> object:
     """Read `a,b` as a list, for lists in environment variables."""
@@ -13,7 +15,16 @@ def _words(value: object) -> object:
     return value
 
 
+def _amounts(value: object) -> object:
+    words = _words(value)
+    if isinstance(words, list | tuple):
+        return tuple(amount(it) if isinstance(it, str) else it for it in words)
+    return words
+
+
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+Amounts = Annotated[tuple[Amount, ...], NoDecode, BeforeValidator(_amounts)]
+"""Values of a threshold, each with its unit: `5s,16MB`."""
 
 
 def named_by(*names: str) -> Any:  # noqa: ANN401 # pydantic's Field is typed so

@@ -15,11 +15,12 @@ from typing_extensions import override
 from dbops import __version__
 from dbops.endpoint import Endpoint, Role, SslMode
 from dbops.settings.access import Access, Aws, access_to, secret_of, tenant_place
-from dbops.settings.forms import Words, named_by
+from dbops.settings.forms import Amounts, Words, named_by
 from dbops.units import Seconds
 
-Format = Literal["human", "json", "github"]
+Format = Literal["human", "json", "nagios", "prometheus", "github", "junit"]
 Severity = Literal["warn", "fail"]
+FailOn = Literal["warn", "unknown", "fail"]
 WaitFor = Literal["server", "database", "writable", "migrations", "replica"]
 
 
@@ -113,11 +114,28 @@ class Settings(BaseSettings):
     jobs: int | None = Field(default=None, ge=1)
     canary: int = Field(default=0, ge=0)
     resume: Path | None = None
-    fail_on: Severity = "fail"
+    fail_on: FailOn = "unknown"
     baseline: Path | None = None
-    warn: Seconds = 5.0
-    fail: Seconds = 30.0
+    warn: Amounts = ()
+    fail: Amounts = ()
+    retries: int = Field(default=0, ge=0)
+    interval: Seconds = 1.0
+    count: int | None = Field(default=None, ge=1)
     require_replica: bool = False
+    probe: bool = False
+    each: bool = False
+    replicas: int | None = Field(default=None, ge=1)
+    surge: Amounts = ()
+    workers: int = Field(default=1, ge=1)
+    job_processes: int = Field(default=0, ge=0)
+    pgbouncer: SecretStr | None = None
+    only: Words = ()
+    skip: Words = ()
+    ignore: Words = ()
+    reason: Words = ()
+    limit: Words = ()
+    all_databases: bool = False
+    output: Path | None = None
 
     maintenance_db: str = "postgres"
     owner: str | None = None

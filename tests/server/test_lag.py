@@ -8,6 +8,7 @@ import pytest
 
 from dbops.engine.connect import Connection, Connectors, connect
 from dbops.errors import RefusedError, UnreachableError
+from dbops.limits import Limit
 from dbops.local.state import Pair
 from dbops.local.throwaway import throwaway
 from dbops.operations.lag import Cause, Freshness, Lag, Pipeline, lag
@@ -31,8 +32,7 @@ async def asked(pair: Pair, **options: bool) -> Lag:
     return await lag(
         connectors.connector("writer"),
         connectors.connector("reader"),
-        warn_s=WARN_S,
-        fail_s=FAIL_S,
+        limits={"s": Limit(WARN_S, FAIL_S, "s")},
         **options,
     )
 

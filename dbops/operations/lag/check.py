@@ -6,14 +6,17 @@ inserted: a standby may receive only what is flushed.
 """
 
 import asyncio
+from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
 from dbops.engine.connect import Connection, Connector, Dialled
 from dbops.errors import DbopsError, RefusedError, UnreachableError
+from dbops.limits import Limit, Unit
 from dbops.operations.lag.answer import Cause, Freshness, Lag, Node, Pipeline
 from dbops.operations.lag.judgement import Observed, compared, decided, measured
 from dbops.operations.lag.questions import BEHIND, ON_READER, ON_WRITER, REPLAYED
+from dbops.operations.lag.thresholds import DEFAULTS
 from dbops.results import Problem, Status
 
 FIRST_POLL_S = 0.02
@@ -24,8 +27,7 @@ async def lag(
     writer: Connector,
     reader: Connector,
     *,
-    warn_s: float = 5.0,
-    fail_s: float = 30.0,
+    limits: Mapping[Unit, Limit] = DEFAULTS,
     require_replica: bool = False,
 ) -> Lag:
     """Wait on the reader for what the writer has flushed now.
@@ -33,8 +35,7 @@ async def lag(
     Args:
         writer: How to connect to the primary.
         reader: How to connect to one standby.
-        warn_s: Seconds of lag from which the status is warn.
-        fail_s: Seconds of lag from which it is fail; so long is waited at most.
+        limits: From which lag on it is bad; the failing one is waited for at most.
         require_replica: Fail, not warn, where the reader is the writer itself.
 
     Raises:
@@ -42,6 +43,8 @@ async def lag(
         DbopsError: As `Connector.__call__`, for the writer. A reader that gives no
             answer is a result, not an error.
     """
+    staleness = limits["s"]
+    fail_s = staleness.fail or 0.0
     async with writer.dialled() as primary:
         token = await _only_row(primary.connection, ON_WRITER)
         here = _node(primary, token)
@@ -61,7 +64,9 @@ async def lag(
                 observed = await _observed(standby.connection, token, fail_s)
         except DbopsError as error:
             return await _unreachable(reader, here, error)
-    return measured(observed, warn_s=warn_s, fail_s=fail_s, writer=here, reader=there)
+    return measured(
+        observed, warn_s=staleness.warn or 0.0, fail_s=fail_s, writer=here, reader=there
+    )
 
 
 async def _observed(

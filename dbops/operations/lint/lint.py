@@ -13,7 +13,7 @@ from dbops.operations.lint.names import Name, read_name
 from dbops.operations.lint.reading import actions, statements
 from dbops.operations.lint.squawk import installed, squawk
 from dbops.results import Result, Status
-from dbops.settings.model import Severity
+from dbops.settings.model import FailOn
 
 
 class Linted(Result):
@@ -33,7 +33,7 @@ async def lint(
     sources: Sequence[Source],
     connectors: Connectors | None = None,
     *,
-    fail_on: Severity = "fail",
+    fail_on: FailOn = "fail",
     style: bool = False,
     is_past: bool = False,
     on_notice: Callable[[str], None] = lambda _: None,
@@ -105,7 +105,7 @@ def _names(sources: Sequence[Source]) -> set[Name]:
     return found
 
 
-def _status(found: Sequence[Finding], fail_on: Severity) -> Status:
+def _status(found: Sequence[Finding], fail_on: FailOn) -> Status:
     if any(finding.severity in ("fail", fail_on) for finding in found):
         return Status.FAIL
     return Status.WARN if found else Status.OK

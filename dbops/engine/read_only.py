@@ -1,0 +1,102 @@
+"""One connection on which every question is a read-only transaction of its own."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+
+from dbops.endpoint import Address
+from dbops.engine.connector import Dialled
+from dbops.engine.faults import translated
+
+_ANSWER_S = 5.0
+_LOCK_S = 0.1
+# SET LOCAL ends with the transaction, so a pooler's next client inherits nothing; the
+# planner's compiler costs more than it saves on catalogs.
+_BEGIN = """
+    BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY;
+    SET LOCAL search_path = pg_catalog, pg_temp;
+    SET LOCAL statement_timeout = {statement_ms};
+    SET LOCAL lock_timeout = {lock_ms};
+    SET LOCAL jit = off
+"""
+
+
+class ReadOnly:
+    """Asks a server questions that change nothing and wait for nobody.
+
+    Questions of several tasks take turns. Nothing survives a question, neither a
+    setting nor a snapshot nor a prepared statement: a transaction pooler may stand
+    between, and a standby's replay is not held back.
+
+    Args:
+        dialled: An open connection; whoever has opened it closes it.
+        statement_timeout_s: How long the server works on one question.
+        lock_timeout_s: How long it waits for a lock.
+    """
+
+    def __init__(
+        self,
+        dialled: Dialled,
+        *,
+        statement_timeout_s: float = _ANSWER_S,
+        lock_timeout_s: float = _LOCK_S,
+    ) -> None:
+        self.dialled = dialled
+        self._turn = asyncio.Lock()
+        self._begin = _BEGIN.format(
+            statement_ms=round(statement_timeout_s * 1000),
+            lock_ms=round(lock_timeout_s * 1000),
+        )
+
+    @property
+    def address(self) -> Address:
+        """Which server answers."""
+        return self.dialled.address
+
+    async def rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
+        """Ask, and return the rows by column.
+
+        Raises:
+            DbopsError: The translation of whatever the driver raises.
+        """
+        async with self._turn:
+            with translated(self.dialled.endpoint):
+                return [dict(row) for row in await self._asked(query, arguments)]
+
+    async def row(self, query: str, *arguments: object) -> dict[str, Any]:
+        """Ask what has exactly one row by construction.
+
+        Raises:
+            DbopsError: As `rows`.
+        """
+        (row,) = await self.rows(query, *arguments)
+        return row
+
+    async def value(self, query: str, *arguments: object) -> Any:  # noqa: ANN401 # whatever was asked for
+        """Ask for one column of one row.
+
+        Raises:
+            DbopsError: As `rows`.
+        """
+        (value,) = (await self.row(query, *arguments)).values()
+        return value
+
+    async def _asked(
+        self, query: str, arguments: Sequence[object]
+    ) -> Sequence[asyncpg.Record]:
+        connection = self.dialled.connection
+        if connection.is_in_transaction():
+            # An earlier question was cut off before its end.
+            await connection.execute("ROLLBACK")
+        try:
+            await connection.execute(self._begin)
+            rows = await connection.fetch(query, *arguments)
+        except asyncpg.PostgresError:
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await connection.execute("ROLLBACK")
+            raise
+        await connection.execute("ROLLBACK")
+        return rows

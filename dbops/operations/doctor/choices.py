@@ -1,0 +1,194 @@
+"""What did the user choose: which checks, which thresholds, which findings are fine?"""
+
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dbops.errors import UsageError
+from dbops.limits import Amount, Limit, amount, amount_text
+from dbops.operations.doctor.answer import Accepted, Finding
+from dbops.operations.doctor.check import Check, Limits
+
+
+class Ignored(NamedTuple):
+    """Findings that somebody has accepted."""
+
+    check_id: str
+    """Of this check."""
+    pattern: str
+    """About objects that match this, as a glob or literally."""
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user chose."""
+
+    only: frozenset[str] = frozenset()
+    """The ids to run; empty for all that are not opt-in."""
+    skip: frozenset[str] = frozenset()
+    """The ids to leave out."""
+    ignored: tuple[Ignored, ...] = ()
+    """The findings to accept."""
+    limits: Mapping[tuple[str, str], tuple[Amount, Amount | None]] | None = None
+    """Check and measure → thresholds instead of its own."""
+
+    def runs(self, check: Check) -> bool:
+        """Whether a check is wanted."""
+        if check.id in self.skip:
+            return False
+        return check.id in self.only if self.only else not check.is_opt_in
+
+    def limits_of(self, check: Check) -> Limits:
+        """Return the thresholds that count for a check."""
+        said = self.limits or {}
+        return {
+            name: _changed(limit, said[check.id, name])
+            if (check.id, name) in said
+            else limit
+            for name, limit in check.limits.items()
+        }
+
+    def sorted_out(
+        self, check: Check, findings: Iterable[Finding]
+    ) -> tuple[list[Finding], list[Accepted]]:
+        """Tell the findings that count from those that were accepted."""
+        counting: list[Finding] = []
+        accepted: list[Accepted] = []
+        for finding in findings:
+            reason = self._reason(check, finding)
+            if reason is None:
+                counting.append(finding)
+            else:
+                accepted.append(
+                    Accepted(
+                        object=finding.object,
+                        message=finding.message,
+                        database=finding.database,
+                        reason=reason,
+                    )
+                )
+        return counting, accepted
+
+    def _reason(self, check: Check, finding: Finding) -> str | None:
+        name = finding.object
+        for check_id, pattern, reason in self.ignored:
+            is_meant = name == pattern or fnmatch.fnmatchcase(name, pattern)
+            if check_id == check.id and is_meant:
+                return reason
+        return None
+
+
+def choices(
+    known: Sequence[Check],
+    *,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    reasons: Sequence[str] = (),
+    limits: Sequence[str] = (),
+) -> Choices:
+    """Read what the user chose.
+
+    Args:
+        known: Every check there is.
+        only: Ids to run.
+        skip: Ids to leave out.
+        ignore: `ID[:OBJECT]`, with a glob; ` # why` may follow.
+        reasons: Why they are ignored: one for all, or one for each without a why.
+        limits: `ID=WARN[,FAIL]`, or `ID.MEASURE=…`.
+
+    Raises:
+        UsageError: If an id, a measure or a unit is unknown, a threshold cannot be
+            read, or a reason is missing.
+    """
+    by_id = {check.id: check for check in known}
+    return Choices(
+        only=frozenset(_id(by_id, it, "--only") for it in only),
+        skip=frozenset(_id(by_id, it, "--skip") for it in skip),
+        ignored=_ignored(by_id, ignore, reasons),
+        limits=dict(_limit(by_id, it) for it in _rejoined(limits)),
+    )
+
+
+def _id(by_id: Mapping[str, Check], text: str, option: str) -> str:
+    wanted = text.strip().upper()
+    if wanted not in by_id:
+        raise UsageError(
+            f"{option} {text}: there is no such check",
+            hint=f"the checks are {min(by_id)} to {max(by_id)}",
+        )
+    return wanted
+
+
+def _ignored(
+    by_id: Mapping[str, Check], ignore: Sequence[str], reasons: Sequence[str]
+) -> tuple[Ignored, ...]:
+    split = [text.partition(" # ") for text in ignore]
+    missing = sum(not why.strip() for _, _, why in split)
+    given = list(reasons) * missing if len(reasons) == 1 else list(reasons)
+    if len(given) != missing:
+        raise UsageError(
+            "every --ignore takes a --reason",
+            hint='dbops doctor --ignore "D31:public.ix_*" --reason "dropped in May"',
+        )
+    found = []
+    for what, _, why in split:
+        check_id, _, pattern = what.partition(":")
+        reason = why.strip() or given.pop(0)
+        found.append(
+            Ignored(_id(by_id, check_id, "--ignore"), pattern.strip() or "*", reason)
+        )
+    return tuple(found)
+
+
+def _rejoined(limits: Sequence[str]) -> list[str]:
+    """Put `D20=5m,30m` together again where a list was split at its commas."""
+    joined: list[str] = []
+    for text in limits:
+        if "=" in text or not joined:
+            joined.append(text)
+        else:
+            joined[-1] += f",{text}"
+    return joined
+
+
+def _limit(
+    by_id: Mapping[str, Check], text: str
+) -> tuple[tuple[str, str], tuple[Amount, Amount | None]]:
+    name, _, values = text.partition("=")
+    check_id, _, measure = name.partition(".")
+    check = by_id[_id(by_id, check_id, "--limit")]
+    measure = measure.strip() or next(iter(check.limits), "")
+    if measure not in check.limits:
+        raise UsageError(
+            f"--limit {text}: {check.id} has no such threshold",
+            hint=f"it has: {', '.join(check.limits) or 'none'}",
+        )
+    default = check.limits[measure]
+    try:
+        warn, *rest = [amount(part) for part in values.split(",")]
+    except ValueError as error:
+        raise _unreadable(text, default, str(error)) from None
+    fail = rest[0] if rest else None
+    if len(rest) > 1 or any(it.unit != default.unit for it in (warn, *rest)):
+        raise _unreadable(text, default, "one or two amounts of one unit")
+    if fail is not None and fail.value < warn.value:
+        raise _unreadable(text, default, "let it warn before it fails")
+    return (check.id, measure), (warn, fail)
+
+
+def _unreadable(text: str, default: Limit, why: str) -> UsageError:
+    said = [it for it in (default.warn, default.fail) if it is not None]
+    now = ",".join(amount_text(it, default.unit) for it in said)
+    return UsageError(f"--limit {text}: {why}", hint=f"the default is {now or 'none'}")
+
+
+def _changed(default: Limit, said: tuple[Amount, Amount | None]) -> Limit:
+    warn, fail = said
+    high = default.fail if fail is None else fail.value
+    return Limit(
+        warn.value, high if high is None else max(high, warn.value), default.unit
+    )
