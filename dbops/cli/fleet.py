@@ -12,7 +12,6 @@ from dbops.cli.render import write_notice
 from dbops.cli.resume import done_earlier
 from dbops.cli.target import DEFAULT_TARGET, Target
 from dbops.cli.targets import Targets, find_targets
-from dbops.cli.workers import work
 from dbops.credentials import SecretStore
 from dbops.errors import Outcome
 from dbops.results import Problem
@@ -142,6 +141,8 @@ class Fleet:
 
     async def _work(self, targets: Sequence[Target], settings: Settings) -> None:
         if self.command.errand is not None:
+            from dbops.cli.workers import work  # noqa: PLC0415 # not for a probe
+
             await work(
                 self.command,
                 targets,

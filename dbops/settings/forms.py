@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 from pydantic import AliasChoices, BeforeValidator, Field
-from pydantic_settings import NoDecode
 
 from dbops.limits import Amount, amount
 
@@ -22,8 +21,8 @@ def _amounts(value: object) -> object:
     return words
 
 
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
-Amounts = Annotated[tuple[Amount, ...], NoDecode, BeforeValidator(_amounts)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Amounts = Annotated[tuple[Amount, ...], BeforeValidator(_amounts)]
 """Values of a threshold, each with its unit: `5s,16MB`."""
 
 

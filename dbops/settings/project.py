@@ -3,7 +3,6 @@
 import fnmatch
 import os
 import re
-import tomllib
 from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -122,6 +121,8 @@ def _table() -> tuple[dict[str, Any], str]:
 
 
 def _toml(path: Path) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415 # only where there is a file
+
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError):
