@@ -10,16 +10,19 @@ import asyncpg
 from dbops.endpoint import Address
 from dbops.engine.connector import Dialled
 from dbops.engine.faults import translated
+from dbops.errors import DbopsError
 
 _ANSWER_S = 5.0
 _LOCK_S = 0.1
 # SET LOCAL ends with the transaction, so a pooler's next client inherits nothing; the
-# planner's compiler costs more than it saves on catalogs.
+# planner's compiler costs more than it saves on catalogs; a role may have been given
+# strings in which a backslash escapes.
 _BEGIN = """
     BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY;
     SET LOCAL search_path = pg_catalog, pg_temp;
     SET LOCAL statement_timeout = {statement_ms};
     SET LOCAL lock_timeout = {lock_ms};
+    SET LOCAL standard_conforming_strings = on;
     SET LOCAL jit = off
 """
 
@@ -45,6 +48,9 @@ class ReadOnly:
         lock_timeout_s: float = _LOCK_S,
     ) -> None:
         self.dialled = dialled
+        self.failure: DbopsError | None = None
+        """Why the connection is of no use any more; None while it is."""
+
         self._turn = asyncio.Lock()
         self._begin = _BEGIN.format(
             statement_ms=round(statement_timeout_s * 1000),
@@ -60,11 +66,20 @@ class ReadOnly:
         """Ask, and return the rows by column.
 
         Raises:
-            DbopsError: The translation of whatever the driver raises.
+            DbopsError: The translation of whatever the driver raises. Once the
+                connection is broken or silent, every question raises that at once.
         """
         async with self._turn:
-            with translated(self.dialled.endpoint):
-                return [dict(row) for row in await self._asked(query, arguments)]
+            if self.failure is not None:
+                raise self.failure.retold(self.failure.message)
+            try:
+                with translated(self.dialled.endpoint):
+                    return [dict(row) for row in await self._asked(query, arguments)]
+            except DbopsError as error:
+                # Who is silent has no SQLSTATE; the next one would wait as long again.
+                if error.sqlstate is None or self.dialled.connection.is_closed():
+                    self.failure = error
+                raise
 
     async def row(self, query: str, *arguments: object) -> dict[str, Any]:
         """Ask what has exactly one row by construction.

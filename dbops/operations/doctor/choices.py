@@ -1,6 +1,7 @@
 """What did the user choose: which checks, which thresholds, which findings are fine?"""
 
 import fnmatch
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,12 +11,15 @@ from dbops.limits import Amount, Limit, amount, amount_text
 from dbops.operations.doctor.answer import Accepted, Finding
 from dbops.operations.doctor.check import Check, Limits
 
+_BEGINS_IGNORED = re.compile(r"[\w*?\[\]]+\s*(:|#|$)")
+_BEGINS_LIMIT = re.compile(r"[^,=]+=")
+
 
 class Ignored(NamedTuple):
     """Findings that somebody has accepted."""
 
-    check_id: str
-    """Of this check."""
+    check_ids: frozenset[str]
+    """Of these checks."""
     pattern: str
     """About objects that match this, as a glob or literally."""
     reason: str
@@ -74,9 +78,9 @@ class Choices:
 
     def _reason(self, check: Check, finding: Finding) -> str | None:
         name = finding.object
-        for check_id, pattern, reason in self.ignored:
+        for check_ids, pattern, reason in self.ignored:
             is_meant = name == pattern or fnmatch.fnmatchcase(name, pattern)
-            if check_id == check.id and is_meant:
+            if check.id in check_ids and is_meant:
                 return reason
         return None
 
@@ -96,31 +100,41 @@ def choices(
         known: Every check there is.
         only: Ids to run.
         skip: Ids to leave out.
-        ignore: `ID[:OBJECT]`, with a glob; ` # why` may follow.
+        ignore: `ID[:OBJECT]`, both with globs; ` # why` may follow.
         reasons: Why they are ignored: one for all, or one for each without a why.
         limits: `ID=WARN[,FAIL]`, or `ID.MEASURE=…`.
 
     Raises:
         UsageError: If an id, a measure or a unit is unknown, a threshold cannot be
-            read, or a reason is missing.
+            read, a reason is missing, or nothing is left to ask.
     """
     by_id = {check.id: check for check in known}
+    wanted = frozenset(_id(by_id, it, "--only") for it in only)
+    unwanted = frozenset(_id(by_id, it, "--skip") for it in skip)
+    if (wanted or frozenset(by_id)) <= unwanted:
+        raise UsageError(
+            "--skip leaves out all that is to be asked", hint="skip less of it"
+        )
     return Choices(
-        only=frozenset(_id(by_id, it, "--only") for it in only),
-        skip=frozenset(_id(by_id, it, "--skip") for it in skip),
-        ignored=_ignored(by_id, ignore, reasons),
-        limits=dict(_limit(by_id, it) for it in _rejoined(limits)),
+        only=wanted,
+        skip=unwanted,
+        ignored=_ignored(by_id, _rejoined(ignore, _BEGINS_IGNORED), reasons),
+        limits=dict(_limit(by_id, it) for it in _rejoined(limits, _BEGINS_LIMIT)),
     )
 
 
 def _id(by_id: Mapping[str, Check], text: str, option: str) -> str:
     wanted = text.strip().upper()
     if wanted not in by_id:
-        raise UsageError(
-            f"{option} {text}: there is no such check",
-            hint=f"the checks are {min(by_id)} to {max(by_id)}",
-        )
+        raise _no_such_check(by_id, text, option)
     return wanted
+
+
+def _no_such_check(by_id: Mapping[str, Check], text: str, option: str) -> UsageError:
+    return UsageError(
+        f"{option} {text}: there is no such check",
+        hint=f"the checks are {min(by_id)} to {max(by_id)}",
+    )
 
 
 def _ignored(
@@ -138,17 +152,18 @@ def _ignored(
     for what, _, why in split:
         check_id, _, pattern = what.partition(":")
         reason = why.strip() or given.pop(0)
-        found.append(
-            Ignored(_id(by_id, check_id, "--ignore"), pattern.strip() or "*", reason)
-        )
+        ids = fnmatch.filter(by_id, check_id.strip().upper())
+        if not ids:
+            raise _no_such_check(by_id, check_id, "--ignore")
+        found.append(Ignored(frozenset(ids), pattern.strip() or "*", reason))
     return tuple(found)
 
 
-def _rejoined(limits: Sequence[str]) -> list[str]:
+def _rejoined(texts: Sequence[str], begins: re.Pattern[str]) -> list[str]:
     """Put `D20=5m,30m` together again where a list was split at its commas."""
     joined: list[str] = []
-    for text in limits:
-        if "=" in text or not joined:
+    for text in texts:
+        if begins.match(text) or not joined:
             joined.append(text)
         else:
             joined[-1] += f",{text}"

@@ -1,85 +1,58 @@
 """Is the database healthy? Every check at once, over one connection to each server."""
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
 
-from dbops.engine.connect import Connector, Connectors
-from dbops.engine.read_only import ReadOnly
+from dbops.engine.connect import Connectors
 from dbops.errors import DbopsError
-from dbops.operations.doctor.answer import Diagnosis, Doctor, Role
+from dbops.operations.doctor.answer import Diagnosis, Doctor
 from dbops.operations.doctor.catalogue import catalogue
 from dbops.operations.doctor.check import Check
 from dbops.operations.doctor.choices import Choices
 from dbops.operations.doctor.diagnose import diagnose
-from dbops.operations.doctor.servers import Cluster, Server, met
+from dbops.operations.doctor.reach import reached
+from dbops.operations.doctor.visits import Visits
 from dbops.results import Problem, Status, worst
 
 
-async def doctor(connectors: Connectors, choices: Choices | None = None) -> Doctor:
+async def doctor(
+    connectors: Connectors,
+    choices: Choices | None = None,
+    *,
+    all_databases: bool = False,
+) -> Doctor:
     """Ask every check's question and return every answer.
 
     There is at most one connection to the writer and one to the reader; each question
     is a read-only transaction of its own with local time-outs.
 
     Args:
-        connectors: How to reach writer and reader; without a reader, its checks do
-            not apply.
+        connectors: How to reach writer and reader; without one of them, its checks
+            do not apply.
         choices: What to run and what to accept; everything and nothing by default.
+        all_databases: Whether the checks of a database are run in every database that
+            takes connections, one after another.
 
     Returns:
         A diagnosis for each check. A server that gives no answer is one of them, and
-        makes what depends on it unknown.
+        makes what depends on it unknown; so does a time-out of the settings, of which
+        a part is left for the answer.
 
     Raises:
-        ConfigError: If nothing says where the writer is.
+        ConfigError: If nothing says where a server is.
     """
     choices = choices or Choices()
-    async with _cluster(connectors) as cluster:
-        checks = await asyncio.gather(
-            *(diagnose(check, cluster, choices) for check in catalogue())
-        )
-    return _whole(checks, cluster)
+    visits = Visits(connectors, catalogue(), choices)
+    async with reached(connectors, limit_s=connectors.settings.timeout) as cluster:
+        await visits.first(cluster)
+        others = await visits.others(cluster) if all_databases else ()
+    for database in others:
+        await visits.next(database)
+    checks = [diagnose(check, seen, choices) for check, seen in visits.seen()]
+    return _whole(checks, visits.failure)
 
 
-@asynccontextmanager
-async def _cluster(connectors: Connectors) -> AsyncGenerator[Cluster]:
-    """Connect to each server at once, and ask each who it is."""
-    settings = connectors.settings
-    roles: list[Role] = ["writer", "reader"] if settings.has_reader else ["writer"]
-    to = {role: connectors.connector(role) for role in roles}
-    async with AsyncExitStack() as stack:
-        found = await asyncio.gather(
-            *(_server(stack, role, to[role], settings.interval) for role in roles)
-        )
-        by_role = dict(zip(roles, found, strict=True))
-        yield Cluster(
-            settings=settings,
-            writer=_answering(by_role.get("writer")),
-            reader=_answering(by_role.get("reader")),
-            failures={
-                role: it for role, it in by_role.items() if isinstance(it, DbopsError)
-            },
-        )
-
-
-async def _server(
-    stack: AsyncExitStack, role: Role, connector: Connector, interval_s: float
-) -> Server | DbopsError:
-    try:
-        dialled = await stack.enter_async_context(connector.dialled())
-        return await met(role, ReadOnly(dialled), interval_s=interval_s)
-    except DbopsError as error:
-        return error
-
-
-def _answering(server: Server | DbopsError | None) -> Server | None:
-    return None if isinstance(server, DbopsError) else server
-
-
-def _whole(checks: Sequence[Diagnosis], cluster: Cluster) -> Doctor:
-    failure = next(iter(cluster.failures.values()), None)
+def _whole(checks: Sequence[Diagnosis], failure: DbopsError | None) -> Doctor:
     counted = Counter(
         str(it.status) if it.applies else "not_applicable" for it in checks
     )
