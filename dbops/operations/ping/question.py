@@ -1,0 +1,94 @@
+"""Who is this server? Asked in one round trip."""
+
+from typing import NamedTuple
+
+from dbops.engine.connect import Dialled
+from dbops.engine.faults import translated
+from dbops.errors import DbopsError
+
+# Qualified, operators included: a hostile search_path may hold namesakes. Aurora is
+# told by name alone, because it refuses what is asked for everywhere else.
+# https://www.postgresql.org/docs/current/functions-info.html
+# https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Appendix.AuroraPostgreSQL.Functions.html
+_WHO = """
+    SELECT pg_catalog.pg_is_in_recovery(),
+           pg_catalog.current_setting('transaction_read_only'),
+           pg_catalog.current_setting('server_version'),
+           extract(epoch FROM pg_catalog.pg_postmaster_start_time()),
+           pg_catalog.current_setting('port')
+"""
+_AND_ITS_CLUSTER = f"""
+    {_WHO}, is_aurora, CASE WHEN NOT is_aurora THEN
+        (SELECT system_identifier FROM pg_catalog.pg_control_system()) END
+      FROM (SELECT EXISTS (
+        SELECT FROM pg_catalog.pg_proc
+         WHERE proname OPERATOR(pg_catalog.=) 'aurora_version')) AS told(is_aurora)
+"""  # noqa: S608 # two constants
+# https://www.postgresql.org/docs/current/view-pg-settings.html
+_WHOSE_READ_ONLY = """
+    SELECT source FROM pg_catalog.pg_settings
+     WHERE name OPERATOR(pg_catalog.=) 'default_transaction_read_only'
+"""
+# Not allowed, not there, not supported: the function, and nothing else in the question.
+_HIDDEN = ("42501", "42883", "0A000")
+_NULL = r"\N"
+
+
+class Identity(NamedTuple):
+    """What a server says about itself."""
+
+    is_in_recovery: bool
+    is_read_only: bool
+    server_version: str
+    """Such as `18.6`."""
+    instance: tuple[str, str]
+    """When it started, and its port: two servers have not both in common."""
+    is_aurora: bool
+    system_identifier: str | None
+    """Which cluster; None on Aurora, and where the role may not know it."""
+    read_only_from: str | None = None
+    """Who made a primary's transactions read-only, as pg_settings.source has it."""
+
+
+async def identity(dialled: Dialled) -> Identity:
+    """Ask who a server is.
+
+    Raises:
+        DbopsError: The translation of whatever the driver raises.
+    """
+    try:
+        with translated(dialled.endpoint):
+            row = await _row(dialled, _AND_ITS_CLUSTER)
+    except DbopsError as error:
+        if error.sqlstate not in _HIDDEN:
+            raise
+        row = [*await _row(dialled, _WHO), "f", _NULL]
+    standby, read_only, version, started, port, aurora, cluster = row
+    is_standby, is_read_only = standby == "t", read_only == "on"
+    source = None
+    if is_read_only and not is_standby:
+        (source,) = await _row(dialled, _WHOSE_READ_ONLY)
+    return Identity(
+        is_standby,
+        is_read_only,
+        version.split(" ")[0],
+        (started, port),
+        aurora == "t",
+        None if cluster == _NULL else cluster,
+        source,
+    )
+
+
+async def _row(dialled: Dialled, query: str) -> list[str]:
+    """Return the columns of the only row, as text.
+
+    COPY is one message there and one back, and needs no prepared statement, which a
+    transaction pooler would look for on another connection.
+    """
+    parts: list[bytes] = []
+
+    async def take(part: bytes) -> None:
+        parts.append(part)
+
+    await dialled.connection.copy_from_query(query, output=take)
+    return b"".join(parts).decode().rstrip("\n").split("\t")
