@@ -6,16 +6,19 @@ DbopsError
 │   └── CredentialsError    the server refused the user or the password
 ├── UnreachableError    no answer in time
 ├── RefusedError        the server, or a guard of dbops, said no
+│   └── ReadOnlyError       a write was sent to the reader
 ├── LockedError         a lock was not obtained in time
 ├── PendingError        work remains: the schema is not what the code needs
 └── FailedError         an answer, and it is bad: the work was tried and failed
+    ├── TransactionAbortedError     COMMIT of a transaction that had failed before
+    └── CommitUnknownError          nobody answered COMMIT
 
 Each carries one sentence, a hint, and the outcome that the command line turns into
 an exit code.
 """
 
 from enum import StrEnum
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 
 class Outcome(StrEnum):
@@ -114,6 +117,15 @@ class RefusedError(DbopsError):
     outcome = Outcome.REFUSED
 
 
+class ReadOnlyError(RefusedError):
+    """A write was sent to the reader."""
+
+    def __init__(self, message: str = "", **details: Any) -> None:  # noqa: ANN401 # the base's
+        details.setdefault("hint", "write through the writer's session")
+        details.setdefault("sqlstate", "25006")
+        super().__init__(message or "a write was sent to the reader", **details)
+
+
 class LockedError(DbopsError):
     """A lock was not obtained in time."""
 
@@ -132,3 +144,34 @@ class FailedError(DbopsError):
     """The work was tried, and it failed."""
 
     outcome = Outcome.UNHEALTHY
+
+
+class TransactionAbortedError(FailedError):
+    """COMMIT of a transaction that had failed before: the server rolled it back.
+
+    Somebody has caught the error of a statement and gone on; nothing was written.
+    """
+
+    def __init__(self, message: str = "", **details: Any) -> None:  # noqa: ANN401 # the base's
+        details.setdefault("hint", "let the first error through, or use a savepoint")
+        details.setdefault("phase", "commit")
+        super().__init__(
+            message
+            or "a statement of this transaction had failed: COMMIT rolled it back",
+            **details,
+        )
+
+
+class CommitUnknownError(FailedError):
+    """Nobody answered COMMIT: what was written may be there, or not.
+
+    It is never repeated: find out by reading, or by a key that makes it idempotent.
+    """
+
+    def __init__(self, message: str = "", **details: Any) -> None:  # noqa: ANN401 # the base's
+        details.setdefault("hint", "read whether it is there before writing it again")
+        details.setdefault("phase", "commit")
+        super().__init__(
+            message or "the connection broke during COMMIT: its outcome is unknown",
+            **details,
+        )

@@ -1,27 +1,22 @@
 """The engines of one program: writer and reader, made lazily over `connect`."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Self
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Self
 
-from sqlalchemy.ext.asyncio import (
-    AsyncConnection,
-    AsyncEngine,
-    AsyncSession,
-    create_async_engine,
-)
-from sqlalchemy.pool import NullPool
+from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from dbops.endpoint import Address, Role
-from dbops.engine.connect import (
-    Connection,
-    Connector,
-    Connectors,
-    close,
-)
-from dbops.engine.faults import translated
-from dbops.errors import UnreachableError
+from dbops.endpoint import Role
+from dbops.engine.connect import Connectors
+from dbops.engine.context import TAKE_SNAPSHOT, Context, closing
+from dbops.engine.fair_pool import FairPool
+from dbops.engine.faults import sqlstate
+from dbops.engine.made import engine_over
+from dbops.errors import ReadOnlyError, UsageError
 from dbops.settings import Settings
 
 # The reader begins REPEATABLE READ, READ ONLY: all statements of a transaction see one
@@ -29,15 +24,14 @@ from dbops.settings import Settings
 # and reader are the same server. (SERIALIZABLE is refused on a standby.)
 _WRITER = {"isolation_level": "READ COMMITTED"}
 _READER = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-
-Creator = Callable[[], Awaitable[Connection]]
-_FIRST_QUESTIONS_S = 10.0
+_READ_ONLY = "25006"
 
 
 class Database:
     """A writer and its reader, for an application or a command.
 
-    Nothing connects before the first use; each engine is made once.
+    Nothing connects before the first use; each engine is made once. A database belongs
+    to one process and to one event loop: make one in each.
 
     Args:
         settings: What the user said.
@@ -53,6 +47,7 @@ class Database:
         self.settings = settings
         self.connectors = Connectors(settings)
         self._engines: dict[Role, AsyncEngine] = {}
+        self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
 
     async def __aenter__(self) -> Self:
         """Enter; nothing connects yet."""
@@ -74,29 +69,65 @@ class Database:
 
     @asynccontextmanager
     async def writer(self) -> AsyncGenerator[AsyncSession]:
-        """Open a session on the writer; what is not committed is rolled back."""
-        async with AsyncSession(self.engine("writer"), expire_on_commit=False) as it:
-            yield it
+        """Open a session on the writer; what is not committed is rolled back.
+
+        Raises:
+            TransactionAbortedError: By `commit`, if a statement had failed before.
+            CommitUnknownError: By `commit`, if nobody answers it.
+            UsageError: If this database belongs to another event loop or process.
+        """
+        self._stay_home()
+        async with closing(
+            AsyncSession(self.engine("writer"), expire_on_commit=False)
+        ) as session:
+            yield session
 
     @asynccontextmanager
     async def reader(self) -> AsyncGenerator[AsyncSession]:
-        """Open a session on the reader: one snapshot, read only."""
-        async with AsyncSession(
-            self.engine("reader"), expire_on_commit=False, autoflush=False
-        ) as it:
-            yield it
+        """Open a session on the reader: one snapshot, read only.
+
+        Raises:
+            ReadOnlyError: By a statement that writes.
+            UsageError: If this database belongs to another event loop or process.
+        """
+        self._stay_home()
+        async with closing(
+            AsyncSession(self.engine("reader"), expire_on_commit=False, autoflush=False)
+        ) as session:
+            yield session
+
+    @asynccontextmanager
+    async def context(self) -> AsyncGenerator[Context]:
+        """Open a reader, whose snapshot is taken at once, and a writer.
+
+        The writer is committed when the block ends well, and rolled back when it
+        raises; both connections are returned in any case. What is committed after
+        entering, by this writer too, is not seen by the reader.
+
+        Raises:
+            TransactionAbortedError: If a statement of the writer had failed, and
+                somebody had caught its error.
+            CommitUnknownError: If nobody answers COMMIT.
+            UsageError: As `writer`.
+        """
+        async with self.reader() as reader, self.writer() as writer:
+            await reader.execute(TAKE_SNAPSHOT)
+            yield Context(writer=writer, reader=reader)
+            await writer.commit()
 
     async def dispose(self) -> None:
         """Close every pooled connection; the next use opens new ones."""
         engines, self._engines = self._engines, {}
+        self._home = None
         # At once: each connection to a silent server takes its time to end.
         await asyncio.gather(*(engine.dispose() for engine in engines.values()))
 
     def _made(self, role: Role) -> AsyncEngine:
         settings = self.settings
-        return _engine(
+        engine = engine_over(
             self.connectors.connector(role, keeps_statements=True),
             execution_options=_READER if role == "reader" else _WRITER,
+            poolclass=FairPool,
             pool_size=settings.pool_size,
             max_overflow=settings.max_overflow,
             pool_timeout=settings.pool_timeout,
@@ -105,72 +136,30 @@ class Database:
             else round(settings.pool_recycle),
             pool_pre_ping=True,
         )
+        judge = _refused if role == "reader" else _demoted
+        event.listen(engine.sync_engine, "handle_error", judge)
+        return engine
+
+    def _stay_home(self) -> None:
+        """Refuse another event loop or process: its sockets would serve two masters."""
+        here = (os.getpid(), asyncio.get_running_loop())
+        if self._home is None:
+            self._home = here
+        if self._home != here:
+            whose = "process" if self._home[0] != here[0] else "event loop"
+            raise UsageError(
+                f"this Database belongs to another {whose}",
+                hint="make one Database in each process and event loop",
+            )
 
 
-@asynccontextmanager
-async def ddl_connection(
-    connector: Connector, *, autocommit: bool = False
-) -> AsyncGenerator[AsyncConnection]:
-    """Open one SQLAlchemy connection of its own for DDL.
-
-    Args:
-        connector: Where to.
-        autocommit: Run each statement by itself, as CREATE DATABASE has to be.
-
-    Raises:
-        DbopsError: If the server cannot be reached or refuses, and the translation of
-            whatever a statement inside the block raises.
-    """
-    options = {"isolation_level": "AUTOCOMMIT"} if autocommit else _WRITER
-    dialled = await connector.dial()
-
-    async def creator() -> Connection:
-        return dialled.connection
-
-    engine = _engine(creator, execution_options=options, poolclass=NullPool)
-    try:
-        with translated(dialled.endpoint):
-            limit_s = connector.options.max_timeout_s or _FIRST_QUESTIONS_S
-            connection = await _opened(engine, dialled.address, limit_s)
-            try:
-                yield connection
-            finally:
-                await _closed(connection, connector.options.close_limit_s())
-    finally:
-        # Also when SQLAlchemy was interrupted: it ends in time, its statement too.
-        await close(dialled.connection)
-        await engine.dispose()
+def _refused(failure: ExceptionContext) -> None:
+    """Tell a write that was sent to the reader."""
+    if sqlstate(failure.original_exception) == _READ_ONLY:
+        raise ReadOnlyError from failure.original_exception
 
 
-def _engine(creator: Creator, **options: Any) -> AsyncEngine:  # noqa: ANN401 # SQLAlchemy's own
-    return create_async_engine(
-        "postgresql+asyncpg://",
-        async_creator=creator,
-        hide_parameters=True,
-        **options,
-    )
-
-
-async def _opened(
-    engine: AsyncEngine, address: Address, limit_s: float
-) -> AsyncConnection:
-    """Connect, with a bound on what SQLAlchemy asks the server first.
-
-    The statements of DDL have none, and these come on the same connection.
-    """
-    try:
-        async with asyncio.timeout(limit_s):
-            return await engine.connect()
-    except TimeoutError:
-        raise UnreachableError(
-            f"{address} let us log in and then gave no answer within {limit_s:g} s",
-            hint="check the server and any proxy in front of it",
-            phase="query",
-        ) from None
-
-
-async def _closed(connection: AsyncConnection, limit_s: float) -> None:
-    """Close, with a bound on the ROLLBACK that SQLAlchemy sends first."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(limit_s):
-            await connection.close()
+def _demoted(failure: ExceptionContext) -> None:
+    """Leave a writer that has become a standby: all its connections are of the past."""
+    if sqlstate(failure.original_exception) == _READ_ONLY:
+        failure.is_disconnect = True

@@ -22,7 +22,7 @@ class BoundedConnection(Connection):
     cancellation stops it before the server was told to cancel the statement.
     """
 
-    __slots__ = ("_ending", "close_limit_s")
+    __slots__ = ("_ending", "close_limit_s", "last_status")
 
     def __init__(
         self,
@@ -31,6 +31,7 @@ class BoundedConnection(Connection):
         *args: Any,  # noqa: ANN401 # see above
     ) -> None:
         self.close_limit_s = CLOSE_TIMEOUT_S
+        self.last_status = ""
         self._ending: asyncio.Task[None] | None = None
         try:
             super().__init__(protocol, transport, *args)
@@ -39,6 +40,17 @@ class BoundedConnection(Connection):
             self._aborted = True
             transport.abort()
             raise
+
+    @override
+    async def execute(
+        self, query: str, *args: object, timeout: float | None = None
+    ) -> str:
+        """Execute, and remember what the server says that it has done.
+
+        It answers COMMIT with ROLLBACK where the transaction had failed before.
+        """
+        self.last_status = await super().execute(query, *args, timeout=timeout)
+        return self.last_status
 
     @override
     async def close(self, *, timeout: float | None = None) -> None:

@@ -18,7 +18,7 @@ from alembic import context
 from sqlalchemy import Connection, MetaData
 
 from dbops.engine.connect import Connectors
-from dbops.engine.database import ddl_connection
+from dbops.engine.ddl import ddl_connection
 from dbops.operations.migrate.lending import CONNECTOR
 from dbops.settings import load_settings
 

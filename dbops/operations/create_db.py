@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dbops.engine.connect import Connectors
-from dbops.engine.database import ddl_connection
+from dbops.engine.ddl import ddl_connection
 from dbops.engine.faults import sqlstate
 from dbops.engine.quoting import quoted_identifier, quoted_literal
 from dbops.errors import RefusedError, UsageError

@@ -3,7 +3,7 @@
 from sqlalchemy import text
 
 from dbops.engine.connect import Connectors
-from dbops.engine.database import ddl_connection
+from dbops.engine.ddl import ddl_connection
 from dbops.engine.quoting import quoted_identifier
 from dbops.errors import RefusedError
 from dbops.results import Result

@@ -7,6 +7,8 @@ otherwise. It can
 - `thaw()`: pass on again, what was held back included;
 - `cut()`: end all its connections with a reset;
 - `keep_open()`: tell neither side that the other has hung up;
+- `freeze_after(words)`: pass on what the client says up to these words, and no answer;
+- count the round trips of its clients;
 - be made with `answers=k`: freeze each connection after k messages of the server.
 
 `impostor` serves a script of bytes instead of PostgreSQL. `unanswered` is an address
@@ -45,6 +47,10 @@ class Proxy:
     answers: int | None = None
     connections: int = 0
     """How many clients have connected."""
+    round_trips: int = 0
+    """How often a client has spoken after an answer (or first of all)."""
+    _is_answered: bool = True
+    _last_words: bytes | None = None
     _moving: asyncio.Event = field(default_factory=_already)
     _ending: asyncio.Event = field(default_factory=_already)
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
@@ -61,6 +67,10 @@ class Proxy:
     def freeze(self) -> None:
         """Pass nothing on from now."""
         self._moving.clear()
+
+    def freeze_after(self, words: bytes) -> None:
+        """Pass nothing on once a client has said `words`, which arrive."""
+        self._last_words = words
 
     def thaw(self) -> None:
         """Pass on again, with what was held back."""
@@ -82,8 +92,12 @@ class Proxy:
         self._writers += [server[1], client[1]]
         counted = _Counted(self.answers)
         tasks = [
-            asyncio.create_task(self._pump(client[0], server[1], counted.asked)),
-            asyncio.create_task(self._pump(server[0], client[1], counted.answered)),
+            asyncio.create_task(
+                self._pump(client[0], server[1], lambda it: self._asked(it, counted))
+            ),
+            asyncio.create_task(
+                self._pump(server[0], client[1], lambda it: self._told(it, counted))
+            ),
         ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -94,6 +108,17 @@ class Proxy:
             await asyncio.gather(*tasks, return_exceptions=True)
             for writer in (server[1], client[1]):
                 writer.close()
+
+    def _asked(self, data: bytes, counted: "_Counted") -> bytes:
+        self.round_trips += self._is_answered
+        self._is_answered = False
+        if self._last_words is not None and self._last_words in data:
+            self.freeze()
+        return counted.asked(data)
+
+    def _told(self, data: bytes, counted: "_Counted") -> bytes:
+        self._is_answered = True
+        return counted.answered(data)
 
     async def _pump(
         self,

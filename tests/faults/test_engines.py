@@ -12,7 +12,8 @@ from sqlalchemy import text
 from dbops.credentials import Credentials
 from dbops.endpoint import Endpoint
 from dbops.engine.connect import ConnectOptions, Connector, connect
-from dbops.engine.database import Database, ddl_connection
+from dbops.engine.database import Database
+from dbops.engine.ddl import ddl_connection
 from dbops.engine.faults import translated
 from dbops.errors import DbopsError, UnreachableError
 from dbops.settings import load_settings

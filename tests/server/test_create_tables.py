@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Column, Enum, ForeignKey, Integer, MetaData, Table, text
 
 from dbops.engine.connect import connect
-from dbops.engine.database import ddl_connection
+from dbops.engine.ddl import ddl_connection
 from dbops.errors import DbopsError, LockedError, RefusedError, UsageError
 from dbops.operations.create_tables import create_tables, load_metadata, planned_tables
 from tests.conftest import Served

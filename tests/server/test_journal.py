@@ -15,7 +15,7 @@ from sqlalchemy import Connection, MetaData, create_engine, inspect
 from dbops.endpoint import Endpoint
 from dbops.engine.connect import Connection as DriverConnection
 from dbops.engine.connect import Connectors, connect
-from dbops.engine.database import ddl_connection
+from dbops.engine.ddl import ddl_connection
 from dbops.errors import FailedError, RefusedError
 from dbops.operations.init import init
 from dbops.operations.migrate.journal.history import HistoryEntry, history, merged

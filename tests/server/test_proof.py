@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from dbops.endpoint import parse_url
 from dbops.engine.connect import connect
-from dbops.engine.database import ddl_connection
+from dbops.engine.ddl import ddl_connection
 from dbops.operations.migrate.proof import (
     incomplete_indexes,
     invalid_indexes,

@@ -159,7 +159,7 @@ class _Pass:
 
     async def _borrowing(self) -> None:
         # It imports the half of SQLAlchemy that few projects' env.py need.
-        from dbops.engine.database import ddl_connection  # noqa: PLC0415
+        from dbops.engine.ddl import ddl_connection  # noqa: PLC0415
 
         async with ddl_connection(self.place.connector) as connection:
             await connection.run_sync(self._execute)

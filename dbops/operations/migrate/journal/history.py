@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from dbops.engine.connect import Connectors
-from dbops.engine.database import ddl_connection
+from dbops.engine.ddl import ddl_connection
 from dbops.operations.migrate.environment import look
 from dbops.operations.migrate.journal.record import STATE, Direction
 from dbops.operations.migrate.journal.stored import steps

@@ -1,0 +1,87 @@
+"""A pool that serves who came first.
+
+SQLAlchemy's own lets whoever has just returned a connection take it again before those
+who wait are woken: under load some wait until their time is over.
+"""
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.pool.base import ConnectionPoolEntry
+from sqlalchemy.util import await_only
+from typing_extensions import override
+
+
+class FairPool(AsyncAdaptedQueuePool):
+    """An `AsyncAdaptedQueuePool` with a queue in front of it."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 # the base's
+        super().__init__(*args, **options)
+        size, overflow = self.size(), self._max_overflow
+        # Who has no limit never waits.
+        self._free = None if size == 0 or overflow < 0 else size + overflow
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a connection."""
+        return len(self._waiting)
+
+    @override
+    def _do_get(self) -> ConnectionPoolEntry:
+        self._take_turn()
+        try:
+            return super()._do_get()
+        except BaseException:
+            self._pass_on()
+            raise
+
+    @override
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        try:
+            super()._do_return_conn(record)
+        finally:
+            self._pass_on()
+
+    def _take_turn(self) -> None:
+        if self._free is None:
+            return
+        if self._free > 0:
+            self._free -= 1
+            return
+        await_only(self._wait())
+
+    async def _wait(self) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(self.timeout()):
+                await turn
+        except TimeoutError:
+            self._give_up(turn)
+            raise PoolTimeoutError(
+                f"no connection was returned within {self.timeout():g} s", code="3o7r"
+            ) from None
+        except BaseException:
+            self._give_up(turn)
+            raise
+
+    def _give_up(self, turn: asyncio.Future[None]) -> None:
+        """Leave the queue; a turn that came at the same moment is passed on."""
+        if turn in self._waiting:
+            self._waiting.remove(turn)
+        elif turn.done() and not turn.cancelled():
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Hand the place to who has waited longest."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        if self._free is not None:
+            self._free += 1

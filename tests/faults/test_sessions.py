@@ -1,0 +1,143 @@
+"""An application's sessions on a network that breaks, counted at the wire."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from dbops.engine.connect import Connection, connect
+from dbops.engine.database import Database
+from dbops.errors import CommitUnknownError
+from tests.conftest import Served
+from tests.faults.proxy import Proxy, proxy
+
+COUNT = text("SELECT count(*) FROM t")
+
+
+@pytest.fixture
+async def admin(served: Served) -> AsyncGenerator[Connection]:
+    made = await connect(served.writer, application_name="admin")
+    await made.execute("CREATE TABLE t (n int)")
+    yield made
+    await made.close()
+
+
+@asynccontextmanager
+async def through_a_network(
+    served: Served, **flags: object
+) -> AsyncGenerator[tuple[Proxy, Database]]:
+    """Writer and reader are one server behind one network."""
+    async with proxy(served.writer) as network:
+        url = network.before(served.writer).url(show_password=True)
+        settings = served.settings(database_url=url, database_reader_url=url, **flags)
+        async with Database(settings) as database:
+            yield network, database
+
+
+async def read(database: Database) -> None:
+    async with database.reader() as session:
+        await session.execute(COUNT)
+
+
+async def write(database: Database) -> None:
+    async with database.writer() as session:
+        await session.execute(text("INSERT INTO t VALUES (1)"))
+        await session.commit()
+
+
+async def use_context(database: Database) -> None:
+    async with database.context() as context:
+        await context.reader.execute(COUNT)
+
+
+@pytest.mark.parametrize(
+    ("use", "round_trips"),
+    [
+        # BEGIN, the statement, ROLLBACK (or COMMIT).
+        (read, 3),
+        (write, 3),
+        # The snapshot besides; the writer takes no part.
+        (use_context, 4),
+    ],
+)
+async def test_a_warm_session_takes_as_many_round_trips_as_it_must(
+    served: Served,
+    admin: Connection,
+    use: Callable[[Database], Awaitable[None]],
+    round_trips: int,
+) -> None:
+    async with through_a_network(served) as (network, database):
+        for _ in range(2):
+            await use(database)
+        before = network.round_trips
+        await use(database)
+        assert network.round_trips - before == round_trips
+
+
+async def test_a_connection_that_rested_is_asked_in_one_round_trip(
+    served: Served, admin: Connection
+) -> None:
+    async with through_a_network(served) as (network, database):
+        for _ in range(2):
+            await read(database)
+        await asyncio.sleep(0.6)
+        before = network.round_trips
+        await read(database)
+        assert network.round_trips - before == 4
+
+
+@pytest.mark.parametrize("how", ["cut", "silent"])
+async def test_a_commit_that_nobody_answers_is_unknown_and_not_repeated(
+    served: Served, admin: Connection, how: str
+) -> None:
+    flags = {"command_timeout": "500ms", "pool_size": 1, "max_overflow": 0}
+    async with through_a_network(served, **flags) as (network, database):
+        await write(database)
+        network.freeze_after(b"COMMIT;")
+        if how == "cut":
+            asyncio.get_running_loop().call_later(0.2, network.cut)
+        with pytest.raises(CommitUnknownError, match="outcome is unknown"):
+            await write(database)
+        # The server had heard it: the row is there, once.
+        assert await admin.fetchval("SELECT count(*) FROM t") == 2
+        network.freeze_after(b"no more")
+        network.thaw()
+        await write(database)
+    assert await admin.fetchval("SELECT count(*) FROM t") == 3
+
+
+async def test_a_statement_that_was_cut_off_is_not_repeated(
+    served: Served, admin: Connection
+) -> None:
+    async with through_a_network(served) as (network, database):
+        await write(database)
+        network.freeze_after(b"INSERT")
+        asyncio.get_running_loop().call_later(0.2, network.cut)
+        with pytest.raises(DBAPIError):
+            # Another text, so that it is not known by a prepared statement's name.
+            async with database.writer() as session:
+                await session.execute(text("INSERT INTO t VALUES (2)"))
+        network.freeze_after(b"no more")
+        network.thaw()
+        await write(database)
+    assert await admin.fetchval("SELECT array_agg(n) FROM t") == [1, 1]
+
+
+async def test_a_writer_that_became_read_only_is_left(
+    served: Served, admin: Connection
+) -> None:
+    """As after a failover that keeps connections open: they lead to a standby now."""
+    async with Database(served.settings(pool_size=2, max_overflow=0)) as database:
+        async with database.writer() as session:
+            await session.execute(
+                text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+            )
+            await session.commit()
+        with pytest.raises(DBAPIError, match="read-only"):
+            await write(database)
+        for _ in range(3):
+            await write(database)
+    assert await admin.fetchval("SELECT count(*) FROM t") == 3

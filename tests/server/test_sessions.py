@@ -1,0 +1,330 @@
+"""What an application's sessions promise, on a real writer and standby."""
+
+import asyncio
+import gc
+import logging
+import os
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from dbops.engine.connect import Connection, connect
+from dbops.engine.database import Database
+from dbops.errors import ReadOnlyError, TransactionAbortedError, UsageError
+from tests.conftest import Served, until_reachable
+
+ADD = text("INSERT INTO t VALUES (:n)")
+COUNT = text("SELECT count(*) FROM t")
+WHERE = text("SELECT pg_catalog.inet_server_port()")
+
+
+@pytest.fixture
+async def table(served: Served) -> AsyncGenerator[Connection]:
+    """A table of unique numbers, on both servers."""
+    admin = await connect(served.writer, application_name="admin")
+    await admin.execute("CREATE TABLE t (n int PRIMARY KEY)")
+    await until_table(served)
+    yield admin
+    await admin.close()
+
+
+async def until_table(served: Served) -> None:
+    await until_reachable(served.reader)
+    reader = await connect(served.reader)
+    try:
+        async with asyncio.timeout(10):
+            while await reader.fetchval("SELECT to_regclass('t')") is None:
+                await asyncio.sleep(0.01)
+    finally:
+        await reader.close()
+
+
+@pytest.fixture
+async def database(served: Served, table: Connection) -> AsyncGenerator[Database]:
+    async with Database(
+        served.settings(pool_size=2, max_overflow=0, pool_timeout="2s")
+    ) as made:
+        yield made
+
+
+async def in_use(database: Database) -> int:
+    """Count the connections that the pools have given out."""
+    await asyncio.sleep(0)
+    return sum(
+        database.engine(role).pool.checkedout()  # type: ignore[attr-defined]
+        for role in ("writer", "reader")
+    )
+
+
+async def add(session: AsyncSession, n: int) -> None:
+    await session.execute(ADD, {"n": n})
+
+
+async def test_the_writer_writes_and_the_reader_reads_elsewhere(
+    database: Database, served: Served
+) -> None:
+    async with database.context() as context:
+        ports = [await it.scalar(WHERE) for it in (context.writer, context.reader)]
+    assert ports == [it.addresses[0].port for it in (served.writer, served.reader)]
+
+
+async def test_a_context_commits_when_its_block_ends_well(
+    database: Database, table: Connection
+) -> None:
+    async with database.context() as context:
+        await add(context.writer, 1)
+    assert await table.fetchval("SELECT count(*) FROM t") == 1
+    assert await in_use(database) == 0
+
+
+async def test_a_context_rolls_back_and_raises_what_its_block_raised(
+    database: Database, table: Connection
+) -> None:
+    async def work() -> None:
+        async with database.context() as context:
+            await add(context.writer, 1)
+            raise ValueError("ours")
+
+    with pytest.raises(ValueError, match="ours"):
+        await work()
+    assert await table.fetchval("SELECT count(*) FROM t") == 0
+    assert await in_use(database) == 0
+
+
+async def test_what_is_committed_after_entering_is_never_seen(
+    served: Served, table: Connection
+) -> None:
+    # Both on the writer: there the row arrives without a delay that could hide it.
+    settings = served.settings(database_reader_url=served.environment["DATABASE_URL"])
+    async with Database(settings) as database, database.context() as context:
+        await table.execute("INSERT INTO t VALUES (1)")
+        assert await context.reader.scalar(COUNT) == 0
+        assert await context.writer.scalar(COUNT) == 1
+
+
+async def test_an_untouched_writer_takes_no_connection(
+    database: Database, table: Connection
+) -> None:
+    async with database.context() as context:
+        await context.reader.scalar(COUNT)
+        assert database.engine("writer").pool.checkedout() == 0  # type: ignore[attr-defined]
+    backends = await table.fetchval(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND backend_type = 'client backend' AND application_name <> 'admin'"
+    )
+    assert backends == 0
+
+
+async def test_a_write_through_the_contexts_reader_is_a_typed_error(
+    database: Database,
+) -> None:
+    with pytest.raises(ReadOnlyError) as caught:
+        async with database.context() as context:
+            await add(context.reader, 1)
+    assert caught.value.hint == "write through the writer's session"
+    assert await in_use(database) == 0
+
+
+async def test_a_commit_after_a_swallowed_error_raises(
+    database: Database, table: Connection
+) -> None:
+    async def work() -> None:
+        async with database.context() as context:
+            await add(context.writer, 1)
+            with suppress(IntegrityError):
+                await add(context.writer, 1)
+
+    with pytest.raises(TransactionAbortedError, match="COMMIT rolled it back"):
+        await work()
+    assert await table.fetchval("SELECT count(*) FROM t") == 0
+    assert await in_use(database) == 0
+    async with database.context() as context:
+        await add(context.writer, 1)
+    assert await table.fetchval("SELECT count(*) FROM t") == 1
+
+
+async def test_an_error_inside_a_savepoint_leaves_the_rest_to_be_committed(
+    database: Database, table: Connection
+) -> None:
+    async with database.context() as context:
+        await add(context.writer, 1)
+        with pytest.raises(IntegrityError):
+            async with context.writer.begin_nested():
+                await add(context.writer, 1)
+        await add(context.writer, 2)
+    assert await table.fetchval("SELECT array_agg(n ORDER BY n) FROM t") == [1, 2]
+
+
+async def test_a_constraint_that_fails_at_commit_is_its_own_error(
+    database: Database, table: Connection
+) -> None:
+    await table.execute(
+        "ALTER TABLE t ADD UNIQUE (n) DEFERRABLE INITIALLY DEFERRED;"
+        "ALTER TABLE t DROP CONSTRAINT t_pkey"
+    )
+
+    async def work() -> None:
+        async with database.context() as context:
+            await add(context.writer, 1)
+            await add(context.writer, 1)
+
+    with pytest.raises(IntegrityError):
+        await work()
+    assert await in_use(database) == 0
+    assert await table.fetchval("SELECT count(*) FROM t") == 0
+
+
+async def test_a_cancelled_task_returns_both_connections(
+    database: Database, table: Connection
+) -> None:
+    is_inside = asyncio.Event()
+
+    async def work() -> None:
+        async with database.context() as context:
+            await add(context.writer, 1)
+            is_inside.set()
+            await context.writer.execute(text("SELECT pg_sleep(30)"))
+
+    for _ in range(3):
+        is_inside.clear()
+        task = asyncio.create_task(work())
+        await is_inside.wait()
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await in_use(database) == 0
+    assert await table.fetchval("SELECT count(*) FROM t") == 0
+    active = await table.fetchval(
+        "SELECT count(*) FROM pg_stat_activity WHERE state <> 'idle'"
+        " AND datname = current_database() AND application_name <> 'admin'"
+    )
+    assert active == 0
+
+
+async def test_a_dead_connection_does_not_hide_what_the_application_raised(
+    database: Database, table: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+
+    async def work() -> None:
+        async with database.context() as context:
+            await add(context.writer, 1)
+            await context.reader.scalar(COUNT)
+            await end_all(table)
+            raise ValueError("ours")
+
+    with pytest.raises(ValueError, match="ours"):
+        await work()
+    assert await in_use(database) == 0
+    async with database.context() as context:
+        await add(context.writer, 1)
+
+
+async def end_all(admin: Connection) -> None:
+    """End every session on the writer but the admin's, and wait until they are gone."""
+    await admin.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name <> 'admin'"
+    )
+
+
+async def test_a_connection_that_died_a_moment_ago_is_replaced_unseen(
+    database: Database, table: Connection
+) -> None:
+    for n in range(5):
+        async with database.writer() as session:
+            await add(session, n)
+            await session.commit()
+        # Its last use is too fresh for it to be asked whether it lives.
+        await end_all(table)
+    assert await table.fetchval("SELECT count(*) FROM t") == 5
+
+
+async def test_many_statements_at_once_reach_a_replaced_connection(
+    database: Database, table: Connection
+) -> None:
+    async with database.writer() as session:
+        await add(session, 0)
+        await session.commit()
+    await end_all(table)
+    async with database.writer() as session:
+        await session.execute(ADD, [{"n": n} for n in range(1, 4)])
+        await session.commit()
+    assert await table.fetchval("SELECT count(*) FROM t") == 4
+
+
+async def test_another_event_loop_is_refused(database: Database) -> None:
+    async with database.writer() as session:
+        await session.execute(COUNT)
+
+    async def use() -> None:
+        async with database.writer():
+            pass
+
+    with pytest.raises(UsageError, match="another event loop"):
+        await asyncio.to_thread(asyncio.run, use())
+
+
+async def test_a_forked_process_is_refused(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with database.writer() as session:
+        await session.execute(COUNT)
+    here = os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: here + 1)
+    with pytest.raises(UsageError, match="another process"):
+        async with database.writer():
+            pass
+
+
+async def test_who_waits_longest_for_a_connection_is_served_first(
+    database: Database,
+) -> None:
+    served: list[int] = []
+    is_waiting = asyncio.Event()
+
+    async def greedy() -> None:
+        """Take a connection again as soon as it is returned."""
+        for _ in range(3):
+            async with database.writer() as session:
+                await session.execute(COUNT)
+                served.append(0)
+                await is_waiting.wait()
+
+    async def patient(number: int) -> None:
+        async with database.writer() as session:
+            await session.execute(COUNT)
+            served.append(number)
+
+    hogs = [asyncio.create_task(greedy()) for _ in range(2)]
+    while served != [0, 0]:
+        await asyncio.sleep(0.01)
+    others = []
+    for number in (1, 2, 3, 4):
+        others.append(asyncio.create_task(patient(number)))
+        await asyncio.sleep(0.01)
+    is_waiting.set()
+    await asyncio.gather(*hogs, *others)
+    # The first two were held; then those who waited, before the greedy ones again.
+    assert sorted(served[2:6]) == [1, 2, 3, 4]
+
+
+async def test_nobody_gets_the_place_of_one_who_gave_up(database: Database) -> None:
+    async def use() -> None:
+        async with database.writer() as session:
+            await session.execute(text("SELECT pg_sleep(0.02)"))
+
+    for _ in range(20):
+        tasks = [asyncio.create_task(use()) for _ in range(6)]
+        await asyncio.sleep(0.005)
+        for task in tasks[::2]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    gc.collect()
+    assert await in_use(database) == 0
+    await asyncio.gather(*(use() for _ in range(6)))
