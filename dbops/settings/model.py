@@ -22,6 +22,7 @@ from dbops.units import Seconds
 Format = Literal["human", "json", "nagios", "prometheus", "github", "junit"]
 Severity = Literal["warn", "fail"]
 FailOn = Literal["warn", "unknown", "fail"]
+PoolClass = Literal["QueuePool", "NullPool"]
 WaitFor = Literal["server", "database", "writable", "migrations", "replica"]
 
 
@@ -92,6 +93,7 @@ class Settings(BaseModel):
             "SQLALCHEMY_POOL_OVERFLOW_SIZE",
         ),
     )
+    pool_class: PoolClass = "QueuePool"
     pool_timeout: Seconds = 10.0
     pool_recycle: Seconds | None = None
 
@@ -126,6 +128,7 @@ class Settings(BaseModel):
     replicas: int | None = Field(default=None, ge=1)
     surge: Amounts = ()
     workers: int = Field(default=1, ge=1)
+    readers: int = Field(default=1, ge=1)
     job_processes: int = Field(default=0, ge=0)
     pgbouncer: SecretStr | None = None
     only: Words = ()

@@ -42,7 +42,7 @@ async def test_a_pool_without_limit_never_fits(served: Served) -> None:
 async def test_a_pool_larger_than_the_server_does_not_fit(served: Served) -> None:
     found = await asked(served, pool_size=1000, max_overflow=0)
     assert (found.budget.fits, found.budget.max_replicas) == (False, 0)
-    assert found.status is Status.WARN
+    assert found.status is Status.FAIL
 
 
 async def test_a_role_without_privileges_still_counts_everybody(
