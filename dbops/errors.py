@@ -5,6 +5,7 @@ DbopsError
 ├── ConfigError         settings or a secret are wrong or missing
 │   └── CredentialsError    the server refused the user or the password
 ├── UnreachableError    no answer in time
+│   └── StaleReaderError    the reader has not yet what it was to have
 ├── RefusedError        the server, or a guard of dbops, said no
 │   └── ReadOnlyError       a write was sent to the reader
 ├── LockedError         a lock was not obtained in time
@@ -109,6 +110,15 @@ class UnreachableError(DbopsError):
 
     outcome = Outcome.UNREACHABLE
     retryable = True
+
+
+class StaleReaderError(UnreachableError):
+    """The reader has not yet replayed what was committed."""
+
+    def __init__(self, message: str = "", **details: Any) -> None:  # noqa: ANN401 # the base's
+        details.setdefault("hint", 'wait longer, or read with otherwise="writer"')
+        details.setdefault("phase", "replica")
+        super().__init__(message or "the reader has not caught up", **details)
 
 
 class RefusedError(DbopsError):

@@ -52,6 +52,18 @@ class Connector:
         self._credentials = credentials
         self.options = options or ConnectOptions()
         self._is_pooled = False
+        self._only: Address | None = None
+
+    def to(self, address: Address) -> "Connector":
+        """Return a connector to one of the endpoint's hosts, whatever its role."""
+        other = Connector(self._credentials, self.options)
+        other._only = address  # our own copy
+        return other
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether a pooler stands between, as far as a connection has shown."""
+        return self._is_pooled
 
     async def __call__(self) -> Connection:
         """Open one connection; the caller closes it.
@@ -95,7 +107,7 @@ class Connector:
         Raises:
             DbopsError: As `__call__`.
         """
-        endpoint = await self._credentials.endpoint()
+        endpoint = await self.endpoint()
         try:
             return await self._first_that_fits(endpoint)
         except DbopsError as error:
@@ -106,7 +118,7 @@ class Connector:
             renewed = await self._credentials.refreshed(endpoint)
             if renewed is None:
                 raise
-        return await self._first_that_fits(renewed)
+        return await self._first_that_fits(self._narrowed(renewed))
 
     async def endpoint(self) -> Endpoint:
         """Return the endpoint with everything that is known about it.
@@ -115,7 +127,12 @@ class Connector:
             ConfigError: If settings or secrets are wrong.
             UnreachableError: If the secret store gives no answer in time.
         """
-        return await self._credentials.endpoint()
+        return self._narrowed(await self._credentials.endpoint())
+
+    def _narrowed(self, endpoint: Endpoint) -> Endpoint:
+        if self._only is None:
+            return endpoint
+        return replace(endpoint, addresses=(self._only,), target_session_attrs="any")
 
     async def login(self) -> Endpoint:
         """Return the endpoint with a password for one connection of another driver.
@@ -124,7 +141,7 @@ class Connector:
             ConfigError: If settings or secrets are wrong.
             UnreachableError: If AWS gives no answer in time.
         """
-        endpoint = await self._credentials.endpoint()
+        endpoint = await self.endpoint()
         address = endpoint.addresses[0]
         password = await self._credentials.password(endpoint, address)
         return replace(endpoint, password=password)

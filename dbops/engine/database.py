@@ -3,27 +3,41 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import Self
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Literal, Self
 
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from dbops.endpoint import Role
+from dbops.engine.borrowed import borrowed_connection, borrowed_session
 from dbops.engine.connect import Connectors
-from dbops.engine.context import TAKE_SNAPSHOT, Context, closing
+from dbops.engine.context import TAKE_SNAPSHOT, Context
 from dbops.engine.fair_pool import FairPool
 from dbops.engine.faults import sqlstate
+from dbops.engine.guard import guarded, refuse_unguarded
 from dbops.engine.made import engine_over
-from dbops.errors import ReadOnlyError, UsageError
+from dbops.engine.token import Token, has_replayed, taken
+from dbops.errors import ReadOnlyError, StaleReaderError, UsageError
 from dbops.settings import Settings
+from dbops.units import seconds
+
+Otherwise = Literal["writer", "error"]
+"""What to do where the reader has not caught up."""
 
 # The reader begins REPEATABLE READ, READ ONLY: all statements of a transaction see one
 # snapshot, and a write that was meant for the writer fails at once, also where writer
 # and reader are the same server. (SERIALIZABLE is refused on a standby.)
+_FOR_READING = "dbops_for_reading"
 _WRITER = {"isolation_level": "READ COMMITTED"}
-_READER = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+_READER = {
+    "isolation_level": "REPEATABLE READ",
+    "postgresql_readonly": True,
+    _FOR_READING: True,
+}
+_AUTOCOMMIT = {"isolation_level": "AUTOCOMMIT"}
+_READING_ALONE = {**_AUTOCOMMIT, _FOR_READING: True}
 _READ_ONLY = "25006"
 
 
@@ -77,24 +91,53 @@ class Database:
             UsageError: If this database belongs to another event loop or process.
         """
         self._stay_home()
-        async with closing(
-            AsyncSession(self.engine("writer"), expire_on_commit=False)
-        ) as session:
+        async with borrowed_session(self.engine("writer")) as session:
             yield session
 
     @asynccontextmanager
-    async def reader(self) -> AsyncGenerator[AsyncSession]:
+    async def reader(
+        self,
+        *,
+        after: Token | None = None,
+        wait: str | float = "200ms",
+        otherwise: Otherwise = "writer",
+        autocommit: bool = False,
+    ) -> AsyncGenerator[AsyncSession]:
         """Open a session on the reader: one snapshot, read only.
 
+        Args:
+            after: See at least what was committed when this token was taken.
+            wait: How long the reader may take to get there, with a unit or in seconds.
+            otherwise: What to do if it has not: read from the writer (still read only),
+                or raise.
+            autocommit: Let each statement stand by itself, with a snapshot of its own:
+                one round trip instead of three (on the reader; a writer that stands
+                in for it keeps one snapshot).
+
         Raises:
+            StaleReaderError: If the reader is behind `after` and `otherwise` is
+                `error`.
             ReadOnlyError: By a statement that writes.
+            RefusedError: If `autocommit` is asked for behind a pooler, where nothing
+                would keep such a statement from writing.
             UsageError: If this database belongs to another event loop or process.
         """
         self._stay_home()
-        async with closing(
-            AsyncSession(self.engine("reader"), expire_on_commit=False, autoflush=False)
-        ) as session:
-            yield session
+        if after is None and not autocommit:
+            engine = self.engine("reader")
+            async with borrowed_session(engine, autoflush=False) as session:
+                yield session
+            return
+        async with AsyncExitStack() as stack:
+            connection = await self._caught_up(stack, after, wait, otherwise)
+            is_alone = autocommit and connection.engine is self.engine("reader")
+            if is_alone:
+                await refuse_unguarded(connection)
+            mode = _READING_ALONE if is_alone else _READER
+            await connection.execution_options(**mode)
+            yield await stack.enter_async_context(
+                borrowed_session(connection, autoflush=False)
+            )
 
     @asynccontextmanager
     async def context(self) -> AsyncGenerator[Context]:
@@ -115,6 +158,37 @@ class Database:
             yield Context(writer=writer, reader=reader)
             await writer.commit()
 
+    async def token(self) -> Token:
+        """Take the writer's position: what was committed before it is up to it.
+
+        Raises:
+            UsageError: As `writer`.
+        """
+        self._stay_home()
+        async with borrowed_connection(self.engine("writer")) as connection:
+            await connection.execution_options(**_AUTOCOMMIT)
+            return await taken(connection)
+
+    async def warm(self) -> None:
+        """Open every connection that the pools keep, all at once.
+
+        Raises:
+            DbopsError: If a server cannot be reached or refuses.
+            UsageError: As `writer`.
+        """
+        self._stay_home()
+        roles: list[Role] = ["writer"]
+        if self.settings.has_reader:
+            roles.append("reader")
+        async with AsyncExitStack() as stack:
+            await asyncio.gather(
+                *(
+                    stack.enter_async_context(borrowed_connection(self.engine(role)))
+                    for role in roles
+                    for _ in range(self.settings.pool_size)
+                )
+            )
+
     async def dispose(self) -> None:
         """Close every pooled connection; the next use opens new ones."""
         engines, self._engines = self._engines, {}
@@ -122,10 +196,37 @@ class Database:
         # At once: each connection to a silent server takes its time to end.
         await asyncio.gather(*(engine.dispose() for engine in engines.values()))
 
+    async def _caught_up(
+        self,
+        stack: AsyncExitStack,
+        after: Token | None,
+        wait: str | float,
+        otherwise: Otherwise,
+    ) -> AsyncConnection:
+        """Take a connection to the reader, or to the writer where it is too late."""
+        limit_s = wait if isinstance(wait, float) else seconds(wait)
+        async with AsyncExitStack() as reading:
+            connection = await reading.enter_async_context(
+                borrowed_connection(self.engine("reader"))
+            )
+            await connection.execution_options(**_AUTOCOMMIT)
+            is_there = after is None or await has_replayed(connection, after, limit_s)
+            await connection.rollback()
+            if is_there or otherwise == "error":
+                stack.push_async_exit(reading.pop_all())
+        if not is_there and otherwise == "error":
+            raise StaleReaderError(f"the reader has not caught up within {limit_s:g} s")
+        if is_there:
+            return connection
+        return await stack.enter_async_context(
+            borrowed_connection(self.engine("writer"))
+        )
+
     def _made(self, role: Role) -> AsyncEngine:
         settings = self.settings
+        connector = self.connectors.connector(role, keeps_statements=True)
         engine = engine_over(
-            self.connectors.connector(role, keeps_statements=True),
+            guarded(connector) if role == "reader" else connector,
             execution_options=_READER if role == "reader" else _WRITER,
             poolclass=FairPool,
             pool_size=settings.pool_size,
@@ -136,8 +237,7 @@ class Database:
             else round(settings.pool_recycle),
             pool_pre_ping=True,
         )
-        judge = _refused if role == "reader" else _demoted
-        event.listen(engine.sync_engine, "handle_error", judge)
+        event.listen(engine.sync_engine, "handle_error", _judge)
         return engine
 
     def _stay_home(self) -> None:
@@ -153,13 +253,17 @@ class Database:
             )
 
 
-def _refused(failure: ExceptionContext) -> None:
-    """Tell a write that was sent to the reader."""
-    if sqlstate(failure.original_exception) == _READ_ONLY:
+def _judge(failure: ExceptionContext) -> None:
+    """Tell a write that was meant for the writer from a writer that is one no more.
+
+    After a failover that keeps connections open, they lead to a standby.
+
+    Raises:
+        ReadOnlyError: If the session was for reading.
+    """
+    if sqlstate(failure.original_exception) != _READ_ONLY:
+        return
+    options = failure.connection.get_execution_options() if failure.connection else {}
+    if options.get(_FOR_READING):
         raise ReadOnlyError from failure.original_exception
-
-
-def _demoted(failure: ExceptionContext) -> None:
-    """Leave a writer that has become a standby: all its connections are of the past."""
-    if sqlstate(failure.original_exception) == _READ_ONLY:
-        failure.is_disconnect = True
+    failure.is_disconnect = True

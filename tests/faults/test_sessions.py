@@ -48,6 +48,11 @@ async def write(database: Database) -> None:
         await session.commit()
 
 
+async def read_alone(database: Database) -> None:
+    async with database.reader(autocommit=True) as session:
+        await session.execute(COUNT)
+
+
 async def use_context(database: Database) -> None:
     async with database.context() as context:
         await context.reader.execute(COUNT)
@@ -59,6 +64,7 @@ async def use_context(database: Database) -> None:
         # BEGIN, the statement, ROLLBACK (or COMMIT).
         (read, 3),
         (write, 3),
+        (read_alone, 1),
         # The snapshot besides; the writer takes no part.
         (use_context, 4),
     ],

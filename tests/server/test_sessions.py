@@ -5,7 +5,7 @@ import gc
 import logging
 import os
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from sqlalchemy import text
@@ -14,7 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from dbops.engine.connect import Connection, connect
 from dbops.engine.database import Database
-from dbops.errors import ReadOnlyError, TransactionAbortedError, UsageError
+from dbops.engine.token import Token
+from dbops.errors import (
+    ReadOnlyError,
+    StaleReaderError,
+    TransactionAbortedError,
+    UsageError,
+)
 from tests.conftest import Served, until_reachable
 
 ADD = text("INSERT INTO t VALUES (:n)")
@@ -328,3 +334,87 @@ async def test_nobody_gets_the_place_of_one_who_gave_up(database: Database) -> N
     gc.collect()
     assert await in_use(database) == 0
     await asyncio.gather(*(use() for _ in range(6)))
+
+
+@asynccontextmanager
+async def held_back(served: Served) -> AsyncGenerator[None]:
+    """Let the standby replay nothing for the block."""
+    standby = await connect(served.reader)
+    await standby.execute("SELECT pg_catalog.pg_wal_replay_pause()")
+    try:
+        yield
+    finally:
+        await standby.execute("SELECT pg_catalog.pg_wal_replay_resume()")
+        await standby.close()
+
+
+async def test_a_reader_after_a_token_sees_what_was_written(
+    database: Database,
+) -> None:
+    for n in range(20):
+        async with database.context() as context:
+            await add(context.writer, n)
+        token = await database.token()
+        async with database.reader(after=token, wait="10s") as session:
+            assert await session.scalar(COUNT) == n + 1
+            assert await session.scalar(text("SELECT pg_is_in_recovery()"))
+
+
+async def test_the_writer_stands_in_for_a_reader_that_is_late(
+    database: Database, served: Served
+) -> None:
+    async with held_back(served):
+        async with database.writer() as session:
+            await add(session, 1)
+            await session.commit()
+        token = await database.token()
+        async with database.reader(after=token, wait="50ms") as session:
+            assert await session.scalar(COUNT) == 1
+            assert not await session.scalar(text("SELECT pg_is_in_recovery()"))
+            with pytest.raises(ReadOnlyError):
+                await add(session, 2)
+        with pytest.raises(StaleReaderError, match=r"within 0\.05 s"):
+            async with database.reader(after=token, wait=0.05, otherwise="error"):
+                pass
+        assert await in_use(database) == 0
+
+
+async def test_a_token_can_be_taken_along_as_text(database: Database) -> None:
+    token = await database.token()
+    assert token.position is not None
+    assert Token.parse(str(token)) == token
+    assert Token.parse("") == Token(None)
+    for wrong in ("16", "x/y", "1/2/3", "123456789/0", "-1/0", "'; DROP TABLE t"):
+        with pytest.raises(ValueError, match=r"invalid literal|32 bits"):
+            Token.parse(wrong)
+
+
+async def test_a_position_that_nobody_knows_is_not_reached(database: Database) -> None:
+    with pytest.raises(StaleReaderError):
+        async with database.reader(after=Token(None), otherwise="error"):
+            pass
+
+
+async def test_a_statement_by_itself_cannot_write_through_the_reader(
+    served: Served, table: Connection
+) -> None:
+    settings = served.settings(database_reader_url=served.environment["DATABASE_URL"])
+    async with Database(settings) as database:
+        async with database.reader(autocommit=True) as session:
+            assert await session.scalar(COUNT) == 0
+            await table.execute("INSERT INTO t VALUES (1)")
+            # Each statement has a snapshot of its own.
+            assert await session.scalar(COUNT) == 1
+            with pytest.raises(ReadOnlyError):
+                await add(session, 2)
+        # The mode goes with the session.
+        async with database.reader() as session:
+            assert await session.scalar(COUNT) == 1
+            await table.execute("INSERT INTO t VALUES (3)")
+            assert await session.scalar(COUNT) == 1
+
+
+async def test_all_connections_are_opened_at_once(database: Database) -> None:
+    await database.warm()
+    kept = [database.engine(role).pool.checkedin() for role in ("writer", "reader")]  # type: ignore[attr-defined]
+    assert kept == [2, 2]

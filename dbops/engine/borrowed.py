@@ -1,0 +1,44 @@
+"""Sessions and connections that are returned, whatever has become of them.
+
+What goes wrong while one is returned never takes the place of what the block raised;
+its connection goes back to the pool, or is dropped.
+"""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def borrowed_session(
+    bind: AsyncEngine | AsyncConnection, *, autoflush: bool = True
+) -> AsyncGenerator[AsyncSession]:
+    """Open a session for the block; what is not committed is rolled back."""
+    session = AsyncSession(bind, expire_on_commit=False, autoflush=autoflush)
+    try:
+        yield session
+    finally:
+        await _returned(session)
+
+
+@asynccontextmanager
+async def borrowed_connection(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
+    """Take a connection out of the pool for the block."""
+    connection = await engine.connect()
+    try:
+        yield connection
+    finally:
+        await _returned(connection)
+
+
+async def _returned(borrowed: AsyncSession | AsyncConnection) -> None:
+    try:
+        # Shielded by SQLAlchemy: also a cancelled task returns its connection.
+        await borrowed.__aexit__(None, None, None)
+    except Exception:  # noqa: BLE001 # the work is over; its own error is what counts
+        _log.debug("returning a connection failed; it is dropped", exc_info=True)
+        await borrowed.invalidate()

@@ -1,0 +1,48 @@
+"""Keep a statement that stands by itself from writing through the reader.
+
+BEGIN READ ONLY says so for a transaction; a statement in autocommit mode has no BEGIN,
+and the reader may be the writer itself, so the session says it once for all.
+"""
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dbops.engine.connect import Connector
+from dbops.engine.driver import Connection
+from dbops.engine.made import Creator
+from dbops.errors import RefusedError
+
+# A server from 14 on reports it without a question.
+# https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC
+_SETTING = "default_transaction_read_only"
+
+
+def guarded(connector: Connector) -> Creator:
+    """Return what opens connections that cannot write by themselves.
+
+    Behind a pooler the setting would reach the next client, so it is not made there.
+    """
+
+    async def opened() -> Connection:
+        connection = await connector()
+        if not connector.is_pooled:
+            await connection.execute(f"SET {_SETTING} = on")
+        return connection
+
+    return opened
+
+
+async def refuse_unguarded(connection: AsyncConnection) -> None:
+    """Let only connections be used in autocommit mode that cannot write by themselves.
+
+    Raises:
+        RefusedError: If this one could.
+    """
+    raw = await connection.get_raw_connection()
+    settings = raw.driver_connection.get_settings()  # type: ignore[union-attr] # asyncpg's
+    if getattr(settings, _SETTING, None) != "on":
+        raise RefusedError(
+            "nothing would keep a statement in autocommit mode from writing: a pooler "
+            "stands before the reader",
+            hint="read without autocommit, or connect to the reader itself",
+            phase="query",
+        )

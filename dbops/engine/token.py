@@ -1,0 +1,87 @@
+"""Read your own writes from a replica: a position to take along, and to wait for."""
+
+import asyncio
+from typing import NamedTuple, Self
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+from typing_extensions import override
+
+_FIRST_PAUSE_S = 0.002
+_LONGEST_PAUSE_S = 0.05
+
+# What is flushed is what a standby can get. A commit that does not wait for the disk is
+# acknowledged before it is flushed, so the last insert counts then. Aurora refuses the
+# question, and is told by a function's name alone.
+# https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-BACKUP
+IS_AURORA = text(
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_proc WHERE proname = 'aurora_version')"
+)
+POSITION = text("""
+    SELECT CASE WHEN pg_catalog.current_setting('synchronous_commit') = 'off'
+                THEN pg_catalog.pg_current_wal_insert_lsn()
+                ELSE pg_catalog.pg_current_wal_flush_lsn() END::text
+""")
+# A reader that is no standby is the writer itself, or was promoted: it has its own.
+REPLAYED = text("""
+    SELECT NOT pg_catalog.pg_is_in_recovery()
+           OR pg_catalog.pg_last_wal_replay_lsn() >= CAST(CAST(:position AS text) AS pg_catalog.pg_lsn)
+""")
+
+
+class Token(NamedTuple):
+    """The writer's position after a commit; `str(token)` fits into a cookie."""
+
+    position: str | None
+    """In the WAL, as PostgreSQL writes it; None where the writer tells none."""
+
+    @override
+    def __str__(self) -> str:
+        """Write it as `parse` reads it."""
+        return self.position or ""
+
+    @classmethod
+    def parse(cls, words: str) -> Self:
+        """Read what `str(token)` wrote.
+
+        Raises:
+            ValueError: If it is no position, such as `16/B374D848`.
+        """
+        high, _, low = words.partition("/")
+        if not words:
+            return cls(None)
+        if not 0 <= int(high, 16) < 1 << 32 or not 0 <= int(low, 16) < 1 << 32:
+            raise ValueError("a position has two parts of 32 bits")
+        return cls(f"{int(high, 16):X}/{int(low, 16):X}")
+
+
+async def taken(writer: AsyncConnection) -> Token:
+    """Take the position up to which every commit so far counts.
+
+    Args:
+        writer: In autocommit mode, or the position may be one of an open transaction.
+    """
+    if await writer.scalar(IS_AURORA):
+        return Token(None)
+    return Token(await writer.scalar(POSITION))
+
+
+async def has_replayed(reader: AsyncConnection, token: Token, limit_s: float) -> bool:
+    """Wait until a reader has replayed a position; False if it has not in time.
+
+    Args:
+        reader: In autocommit mode: a transaction would hold the replay back.
+        token: The position; one that is not known is never reached.
+        limit_s: How long, in seconds.
+    """
+    if token.position is None:
+        return False
+    loop = asyncio.get_running_loop()
+    deadline, pause_s = loop.time() + limit_s, _FIRST_PAUSE_S
+    while not await reader.scalar(REPLAYED, {"position": token.position}):
+        left_s = deadline - loop.time()
+        if left_s <= 0:
+            return False
+        await asyncio.sleep(min(pause_s, left_s))
+        pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+    return True
