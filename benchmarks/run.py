@@ -22,6 +22,7 @@ from uuid import uuid4
 from benchmarks.fleet import bench_fleet
 from benchmarks.migrate import bench_nothing, bench_reads, bench_revisions
 from benchmarks.migrators import bench_killed, bench_migrators
+from benchmarks.ping import bench_targets
 from benchmarks.turns import (
     compared,
     environment,
@@ -166,6 +167,7 @@ async def race(env: Mapping[str, str]) -> tuple[int, int]:
 BENCHMARKS: dict[str, tuple[Callable[[int], bool], int]] = {
     "pair": (bench_pair, 7),
     "ping": (bench_ping, 15),
+    "ping-targets": (bench_targets, 5),
     "help": (bench_help, 15),
     "create-db": (bench_create_db, 50),
     "migrate-nothing": (bench_nothing, 9),
