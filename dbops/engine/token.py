@@ -25,7 +25,8 @@ POSITION = text("""
 # A reader that is no standby is the writer itself, or was promoted: it has its own.
 REPLAYED = text("""
     SELECT NOT pg_catalog.pg_is_in_recovery()
-           OR pg_catalog.pg_last_wal_replay_lsn() >= CAST(CAST(:position AS text) AS pg_catalog.pg_lsn)
+           OR pg_catalog.pg_last_wal_replay_lsn()
+              >= CAST(CAST(:position AS text) AS pg_catalog.pg_lsn)
 """)
 
 
