@@ -1,48 +1,76 @@
-"""What does PgBouncer's admin console say?
+"""Whom to ask at PgBouncer's admin console, and how?
 
 https://www.pgbouncer.org/usage.html#admin-console
 """
 
-from dbops.engine.connect import ConnectOptions
+import asyncio
+from dataclasses import replace
+
+from dbops.endpoint import Endpoint
+from dbops.engine.connect import Connector, Connectors
 from dbops.engine.simple import simple_rows
-from dbops.errors import DbopsError, RefusedError
+from dbops.errors import DbopsError, RefusedError, UnreachableError
 from dbops.limits import Limit
-from dbops.operations.pool.pgbouncer import Told, connector_to
+from dbops.operations.pool.pgbouncer import told
 from dbops.operations.pool.pooler import WAITING, Answers, PgBouncer, read
+from dbops.settings import Settings
 
 # What a PostgreSQL server says to SHOW POOLS, and to the name of the console.
 _NO_CONSOLE = frozenset({"42704", "3D000"})
+# Of the overall time-out: the servers are asked before it, or beside it.
+_SHARE = 0.4
 
 
-async def asked(
-    told: Told, options: ConnectOptions, limit: Limit = WAITING
-) -> PgBouncer:
-    """Ask a console what it does and what it may do.
+async def console(settings: Settings, *, limit: Limit = WAITING) -> PgBouncer | None:
+    """Ask PgBouncer's console what it does and what it may do.
 
     Args:
-        told: Where it is.
-        options: How to connect.
+        settings: What the user said about it.
         limit: In seconds, for the longest wait.
 
+    Returns:
+        Its answer; None where nothing says that there is a console.
+
     Raises:
+        UsageError: As `told`.
+        ConfigError: As `told`.
         DbopsError: As `Connector.__call__`; RefusedError where it is no PgBouncer.
     """
-    assert told.console is not None  # whoever calls has looked  # noqa: S101
+    said = told(settings)
+    if said is None or said.console is None:
+        return None
+    where = ", ".join(str(it) for it in said.console.addresses)
+    limit_s = settings.timeout and settings.timeout * _SHARE
     try:
-        async with connector_to(told.console, options).dialled() as dialled:
+        async with (
+            asyncio.timeout(limit_s),
+            _to(said.console, settings).dialled() as it,
+        ):
             answers = Answers(
-                pools=await simple_rows(dialled, "SHOW POOLS"),
-                databases=await simple_rows(dialled, "SHOW DATABASES"),
-                config=await simple_rows(dialled, "SHOW CONFIG"),
+                pools=await simple_rows(it, "SHOW POOLS"),
+                databases=await simple_rows(it, "SHOW DATABASES"),
+                config=await simple_rows(it, "SHOW CONFIG"),
             )
+    except TimeoutError:
+        raise UnreachableError(
+            f"PgBouncer's admin console at {where} gave no answer within {limit_s:g} s",
+            hint="give it longer with --timeout",
+            phase="query",
+        ) from None
     except DbopsError as error:
         if error.sqlstate not in _NO_CONSOLE:
             raise
-        where = ", ".join(str(it) for it in told.console.addresses)
         raise RefusedError(
             f"what answers at {where} is no admin console of PgBouncer",
             hint="give PgBouncer's own port, often 6432",
             phase=error.phase,
             sqlstate=error.sqlstate,
         ) from error
-    return read(answers, dialled.address, told.processes, limit)
+    return read(answers, it.address, said.processes, limit)
+
+
+def _to(endpoint: Endpoint, settings: Settings) -> Connector:
+    """Return how to reach the console, which refuses the settings of a session."""
+    connector = Connectors(settings).connector_to(endpoint)
+    connector.options = replace(connector.options, server_settings={})
+    return connector

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dbops.limits import Amount
-from dbops.operations.pool.budget import Budget, Judge, Side, WhatIf, whole
+from dbops.operations.pool.budget import Budget, Side, SideBudget, WhatIf
 from dbops.operations.pool.demand import Demand, Term, direct, pooled, with_constants
 from dbops.operations.pool.engines import PoolSettings, Role
 from dbops.operations.pool.fleet import Fleet
+from dbops.operations.pool.judge import Judge, whole
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,20 @@ class Layout:
         ]
 
 
+def sides(layout: Layout, judge: Judge) -> dict[Side, SideBudget]:
+    """Judge the fleet on every side."""
+    return {
+        side: judge.budget(side, demand, layout.usable[side])
+        for side, demand in layout.demands(judge.fleet).items()
+    }
+
+
 def budget(layout: Layout, judge: Judge) -> Budget:
     """Judge the fleet on every side, and in what may happen to it."""
-    demands = layout.demands(judge.fleet)
-    sides = {
-        side: judge.budget(side, demand, layout.usable[side])
-        for side, demand in demands.items()
-    }
+    found = sides(layout, judge)
     if judge.fleet.replicas is None:
-        return whole(sides)
-    what_ifs = (*_deploys(layout, judge), *_failovers(layout, judge, demands))
-    return whole(sides, what_ifs)
+        return whole(found)
+    return whole(found, (*_deploys(layout, judge), *_failovers(layout, judge)))
 
 
 def _deploys(layout: Layout, judge: Judge) -> Iterator[WhatIf]:
@@ -78,16 +82,16 @@ def _deploys(layout: Layout, judge: Judge) -> Iterator[WhatIf]:
                 yield judge.what_if(name, side, demand, layout.usable[side])
 
 
-def _failovers(
-    layout: Layout, judge: Judge, demands: Mapping[Side, Demand]
-) -> Iterator[WhatIf]:
+def _failovers(layout: Layout, judge: Judge) -> Iterator[WhatIf]:
     """Judge what is left of the servers when one of them is gone."""
-    if "reader" not in demands:
+    if "reader" not in layout.usable:
         return
+    # None of them shares any more.
+    alone = layout.demands(replace(judge.fleet, readers=1))
     yield judge.what_if(
         "failover: the readers' demand lands on the writer",
         "writer",
-        demands["writer"].joined_by(layout.demands(_one_reader(judge.fleet))["reader"]),
+        alone["writer"].joined_by(alone["reader"]),
         # It may be the former reader that is the writer then.
         min(layout.usable["writer"], layout.usable["reader"]),
     )
@@ -103,7 +107,3 @@ def _failovers(
 def _at_once(fleet: Fleet, pods: int) -> Fleet:
     """Return the same fleet with so many pods, and no more to come."""
     return replace(fleet, replicas=pods, surge=Amount(0, ""))
-
-
-def _one_reader(fleet: Fleet) -> Fleet:
-    return replace(fleet, readers=1)

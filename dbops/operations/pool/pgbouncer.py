@@ -3,9 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 
-from dbops.credentials import Credentials
 from dbops.endpoint import Address, Endpoint, parse_url
-from dbops.engine.connect import ConnectOptions, Connector
 from dbops.errors import ConfigError, DbopsError, UsageError
 from dbops.settings import Settings
 
@@ -65,12 +63,6 @@ def shows_password(settings: Settings) -> bool:
     return said is not None and said.is_password_shown
 
 
-def connector_to(console: Endpoint, options: ConnectOptions) -> Connector:
-    """Return how to reach the console, which refuses settings of a session."""
-    own = replace(options, server_settings={}, keeps_statements=False)
-    return Connector(Credentials.known(console), own)
-
-
 def _console(settings: Settings, url: str) -> tuple[Endpoint, Endpoint]:
     """Return what the URL says, and that with what it lacks."""
     try:
@@ -85,8 +77,12 @@ def _console(settings: Settings, url: str) -> tuple[Endpoint, Endpoint]:
     if own.is_port_unsaid:
         places = tuple(Address(it.host, _PORT) for it in own.addresses)
         own = replace(own, addresses=places, is_port_unsaid=False)
-    login = Endpoint(user=settings.db_user, password=settings.db_password)
-    return own, own.filled_from(login)
+    console = replace(
+        own,
+        user=own.user or settings.db_user,
+        password=own.password or settings.db_password,
+    )
+    return own, console
 
 
 def _wrong(settings: Settings, why: str, hint: str | None = None) -> DbopsError:

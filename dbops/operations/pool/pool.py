@@ -10,10 +10,12 @@ from dbops.errors import DbopsError
 from dbops.limits import Limit
 from dbops.operations.pool.answer import Pool, summary
 from dbops.operations.pool.budget import Budget
-from dbops.operations.pool.console import asked
+from dbops.operations.pool.console import console
 from dbops.operations.pool.engines import Role, engines
-from dbops.operations.pool.fit import fit, place
 from dbops.operations.pool.fleet import fleet
+from dbops.operations.pool.judge import Judge
+from dbops.operations.pool.layout import budget as fitted
+from dbops.operations.pool.led import laid_out, place
 from dbops.operations.pool.pgbouncer import told
 from dbops.operations.pool.pooler import PgBouncer
 from dbops.operations.pool.routes import Place
@@ -50,17 +52,19 @@ async def pool(
         ConfigError: If PgBouncer's setting is malformed.
         DbopsError: As `Connector.__call__`, for the writer.
     """
-    limit = thresholds(settings.warn, settings.fail)
-    fleet(settings)
-    said = told(settings)
-    has_console = said is not None and said.console is not None
+    # Nobody is asked before it is known that the question makes sense.
+    limit, _, _ = (
+        thresholds(settings.warn, settings.fail),
+        fleet(settings),
+        told(settings),
+    )
     if reader is None and settings.has_reader:
         reader = Connectors(settings).connector("reader")
     # All are waited for, so that no connection outlives the answer.
     first, second, pooler = await asyncio.gather(
         _tried(_met(writer)),
         _tried(_met(reader) if reader else _nobody()),
-        _tried(asked(said, writer.options) if said and has_console else _nobody()),
+        _tried(console(settings)),
     )
     if isinstance(first, DbopsError):
         raise first
@@ -96,13 +100,9 @@ def _judged(
     ]
     known = pooler if isinstance(pooler, PgBouncer) else None
     servers = {role: it.connections for role, it in met.items()}
-    budget = fit(
-        settings,
-        servers,
-        {role: it.place for role, it in met.items()},
-        pooler=known,
-        limit=limit,
-    )
+    places = {role: it.place for role, it in met.items()}
+    layout = laid_out(settings, servers, places, pooler=known)
+    budget = fitted(layout, Judge(fleet(settings), limit))
     if failures:
         is_pooled = not isinstance(pooler, DbopsError)
         budget = _undecided(budget, failures[-1], is_demand_known=is_pooled)

@@ -40,20 +40,25 @@ ALLOWED = """
 # who they are is not. What has no user is a worker; a sender of WAL has a slot of its
 # own, and its pid is shown to everybody.
 # https://www.postgresql.org/docs/current/monitoring-stats.html
-HOLDERS = """
-    SELECT coalesce(nullif(a.application_name, ''), '(no name)') AS application,
-           coalesce(a.state, 'unknown') AS state,
-           count(*)::int AS connections,
-           (count(*) FILTER (WHERE a.usename = session_user))::int AS of_role,
-           (count(*) FILTER (WHERE a.datname = pg_catalog.current_database()))::int
-             AS of_database
+CLIENTS = """
+    SELECT a.pid, a.usesysid, a.datid, a.usename, a.datname, a.state,
+           coalesce(nullif(a.application_name, ''), '(no name)') AS application
       FROM pg_catalog.pg_stat_activity a
      WHERE a.backend_type = 'client backend'
         OR (a.backend_type IS NULL AND a.usesysid IS NOT NULL AND a.datid IS NOT NULL
             AND a.pid NOT IN (SELECT r.pid FROM pg_catalog.pg_stat_replication r))
+"""
+HOLDERS = f"""
+    SELECT c.application,
+           coalesce(c.state, 'unknown') AS state,
+           count(*)::int AS connections,
+           (count(*) FILTER (WHERE c.usename = session_user))::int AS of_role,
+           (count(*) FILTER (WHERE c.datname = pg_catalog.current_database()))::int
+             AS of_database
+      FROM ({CLIENTS}) c
      GROUP BY 1, 2
      ORDER BY 3 DESC, 1, 2
-"""
+"""  # noqa: S608 # a constant of ours
 
 SATURATION = Limit(80, 90, "%")
 """From which share of what a limit allows on it is nearly full."""
@@ -103,7 +108,9 @@ class ServerConnections(Model):
     """Kept for superusers, and for pg_use_reserved_connections (from 16 on) unless the
     application's role has that."""
     superuser_reserved: int
-    """Of these, superuser_reserved_connections."""
+    """What superusers alone may use."""
+    reserved_connections: int
+    """What roles with pg_use_reserved_connections may use besides them; 0 before 16."""
     usable: int
     """What is left for the application: the least of all limits."""
     bound_by: str
@@ -154,6 +161,7 @@ async def server_connections(questions: ReadOnly) -> ServerConnections:
         max_connections=allowed["max_connections"],
         reserved=reserved,
         superuser_reserved=allowed["superuser_reserved"],
+        reserved_connections=allowed["reserved_connections"],
         usable=limits[0].connections,
         bound_by=limits[0].name,
         in_use=sum(row["connections"] for row in rows),

@@ -1,14 +1,12 @@
-"""Does what the settings say fit on the servers that have answered?"""
+"""Where do the pools of the settings lead, among the servers that have answered?"""
 
 from collections.abc import Mapping
 
 from dbops.engine.read_only import ReadOnly
-from dbops.limits import Limit
-from dbops.operations.pool.budget import Budget, Judge, Side
+from dbops.operations.pool.budget import Side
 from dbops.operations.pool.demand import Term
 from dbops.operations.pool.engines import Role, engines
-from dbops.operations.pool.fleet import fleet
-from dbops.operations.pool.layout import Layout, budget
+from dbops.operations.pool.layout import Layout
 from dbops.operations.pool.pgbouncer import told
 from dbops.operations.pool.pooler import PgBouncer
 from dbops.operations.pool.routes import Place, said, shown
@@ -16,25 +14,23 @@ from dbops.operations.pool.server import ServerConnections
 from dbops.settings import Settings
 
 
-def fit(
+def laid_out(
     settings: Settings,
     servers: Mapping[Role, ServerConnections],
     places: Mapping[Role, Place],
     *,
     pooler: PgBouncer | None,
-    limit: Limit,
-) -> Budget:
-    """Judge the fleet of the settings.
+) -> Layout:
+    """Lay out where the pools of the settings lead.
 
     Args:
-        settings: The pools, the fleet, and what is said about PgBouncer.
+        settings: The pools, and what is said about PgBouncer.
         servers: The writer, and the reader where it answers.
         places: Where each of them was reached.
         pooler: What PgBouncer's console has answered.
-        limit: In percent of what is usable.
 
     Raises:
-        UsageError: If the settings of the fleet make no sense.
+        UsageError: As `told`.
         ConfigError: As `told`.
     """
     is_one = _is_one_server(servers)
@@ -43,8 +39,7 @@ def fit(
     poolers = _poolers(settings, {role: places[role] for role in apart}, pooler)
     if pooler is not None and poolers:
         usable["pgbouncer"] = pooler.processes * pooler.max_client_conn
-    layout = Layout(engines(settings), usable, poolers, is_one_server=is_one)
-    return budget(layout, Judge(fleet(settings), limit))
+    return Layout(engines(settings), usable, poolers, is_one_server=is_one)
 
 
 def place(questions: ReadOnly) -> Place:
