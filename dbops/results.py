@@ -180,6 +180,25 @@ class Result(Model):
         """Return its numbers; none where it has none."""
         return ()
 
+    def headline(self) -> str:
+        """Return one sentence that says it all: its `summary` where it has one."""
+        said = getattr(self, "summary", None)
+        if isinstance(said, str):
+            return said
+        asked = [it for it in self.checked() if not it.is_skipped]
+        bad = [it for it in asked if it.status is not Status.OK]
+        if bad:
+            first = max(bad, key=lambda it: _SEVERITY.index(it.status))
+            others = ", ".join(it.id for it in bad if it is not first)
+            return f"{first.summary}; also {others}" if others else first.summary
+        if self.problem is not None:
+            return self.problem.message
+        if len(asked) == 1:
+            return asked[0].summary
+        if asked:
+            return f"all of {len(asked)} questions have good answers"
+        return f"the status is {self.status}"
+
     @property
     def outcome(self) -> Outcome:
         """The name of the exit code that this result leads to."""

@@ -26,6 +26,10 @@ class Call:
     """Shows a step's result at once to a person; False where nobody reads along."""
     stores: dict[Aws, SecretStore] = field(default_factory=dict)
     """The secrets that other targets of the same command have asked for."""
+    target: str = "default"
+    """What the user calls the target."""
+    is_one_of_many: bool = False
+    """Whether the same command runs on other targets too."""
     was_scanned: bool = False
     """Whether the quick way has been tried already, in vain."""
     _connectors: list[Connectors] = field(default_factory=list)
@@ -81,6 +85,8 @@ class Command(NamedTuple):
     """The same for another process; None where one process serves all targets."""
     quick: "Quick | None" = None
     """What is tried first, because it is much faster."""
+    is_check: bool = False
+    """Whether the user may say which answers are bad, and to ask again."""
 
 
 class Errand(NamedTuple):

@@ -11,7 +11,8 @@ from typing import Any, Self
 from dbops.cli import exit_codes
 from dbops.cli.render import document
 from dbops.errors import DbopsError, Outcome
-from dbops.results import Problem, Result, Status
+from dbops.results import Problem, Result, Status, worst
+from dbops.settings.model import FailOn
 
 SKIPPED = "Skipped"
 
@@ -30,6 +31,8 @@ class Ended:
     """The document of an earlier run, where that had done it already."""
     out: str = ""
     """What the operation wrote to stdout itself, in another process."""
+    fail_on: FailOn = "unknown"
+    """From which verdict on an answer is bad."""
 
     @property
     def is_skipped(self) -> bool:
@@ -51,6 +54,7 @@ class Ended:
             "problem": self.problem and self.problem.model_dump(mode="json"),
             "took_s": self.took_s,
             "out": self.out,
+            "fail_on": self.fail_on,
         }
 
     @classmethod
@@ -68,6 +72,7 @@ class Ended:
             problem or None,
             told["took_s"],
             out=told["out"],
+            fail_on=told["fail_on"],
         )
 
     def document(self, command: str) -> dict[str, Any]:
@@ -87,13 +92,37 @@ class Ended:
 
 
 def answered(
-    target: str, result: Result | int, *, took_s: float, out: str = ""
+    target: str,
+    result: Result | int,
+    *,
+    took_s: float,
+    fail_on: FailOn = "unknown",
+    is_check: bool = False,
 ) -> Ended:
-    """Return the end of an operation that came back."""
+    """Return the end of an operation that came back.
+
+    Args:
+        target: What it is called.
+        result: The answer, or the exit code.
+        took_s: How long it took.
+        fail_on: From which verdict on an answer is bad.
+        is_check: Whether that decides the exit code.
+    """
     if isinstance(result, int):
-        return Ended(target, result, took_s=took_s, out=out)
-    code = exit_codes.EXIT_CODES[result.outcome]
-    return Ended(target, code, result, result.problem, took_s, out=out)
+        return Ended(target, result, took_s=took_s, fail_on=fail_on)
+    outcome = result.outcome
+    if is_check and result.problem is None:
+        outcome = _judged(result, fail_on)
+    code = exit_codes.EXIT_CODES[outcome]
+    return Ended(target, code, result, result.problem, took_s, fail_on=fail_on)
+
+
+def _judged(result: Result, fail_on: FailOn) -> Outcome:
+    """Decide by the user's bar; an outcome that says more than good or bad stays."""
+    if result.outcome not in (Outcome.OK, Outcome.UNHEALTHY):
+        return result.outcome
+    is_bad = worst((result.status, Status(fail_on))) is result.status
+    return Outcome.UNHEALTHY if is_bad else Outcome.OK
 
 
 def failed(target: str, error: DbopsError, *, took_s: float | None = None) -> Ended:

@@ -1,10 +1,12 @@
 """A command on all of its targets: in which order, how many at once, when to stop."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from time import monotonic
 
 from dbops.cli import exit_codes
 from dbops.cli.attempt import Attempts
 from dbops.cli.call import Command
+from dbops.cli.deadline import deadline_of
 from dbops.cli.ended import Ended, skipped
 from dbops.cli.lanes import in_lanes
 from dbops.cli.progress import Progress
@@ -20,6 +22,7 @@ from dbops.settings import Aws, Settings
 # Each is a connection, and most of the time somebody waits for the other.
 _AT_ONCE = 8
 _SCANNED_AT_ONCE = 16
+_CHECKED_AT_ONCE = 16
 
 
 class Fleet:
@@ -39,6 +42,8 @@ class Fleet:
         self._begun: set[str] = set()
         self._ended: dict[str, Ended] = {}
         self._stores: dict[Aws, SecretStore] = {}
+        self._began = monotonic()
+        self._deadline: float | None = None
 
     async def run(self) -> None:
         """Run the command on every target.
@@ -52,6 +57,9 @@ class Fleet:
         is_resumed = settings is not None and settings.resume is not None
         self.are_several = targets.are_several or is_resumed
         self._order = targets.order
+        # A check is one question, to however many; work takes each target its time.
+        if settings is not None and (self.command.is_check or not self.are_several):
+            self._deadline = deadline_of(settings, self.command, began=self._began)
         for notice in _notices(targets):
             write_notice(f"note: {notice}")
         if self.are_several:
@@ -89,6 +97,7 @@ class Fleet:
             shows_steps=self._shows_steps and not self.are_several,
             is_one_of_many=self.are_several,
             stores=self._stores,
+            deadline=self._deadline,
         )
 
     async def _on_several(self, targets: Targets) -> None:
@@ -157,7 +166,8 @@ class Fleet:
             self._begun.add(target.name)
             self._note(await attempts.on(target.name, target.settings))
 
-        await _each(attempt, targets, at_once=settings.jobs or _AT_ONCE)
+        at_once = _CHECKED_AT_ONCE if self.command.is_check else _AT_ONCE
+        await _each(attempt, targets, at_once=settings.jobs or at_once)
 
     def _note(self, ended: Ended) -> None:
         self._ended[ended.target] = ended

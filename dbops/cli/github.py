@@ -3,51 +3,94 @@
 https://docs.github.com/actions/reference/workflow-commands-for-github-actions
 """
 
+import secrets
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from dbops.cli.ended import Ended
-from dbops.cli.render import write_human, write_problem
-from dbops.results import Problem, Result
+from dbops.cli.render import safe
+from dbops.cli.verdicts import verdicts
+from dbops.results import Checked, Problem, Result, Status
 
 _TITLE = "dbops"
 
 
-def tell_one(command: str, ended: Ended) -> int:
-    """Show how a command ended on its only target, and return the exit code."""
-    sys.stdout.write(ended.out)
-    write_annotations(command, [ended])
-    # Findings are told by their annotations; any other answer has no form of its own.
-    if ended.result is not None and not hasattr(ended.result, "findings"):
-        write_human(ended.result, sys.stdout)
-    if ended.problem is not None:
-        write_problem(ended.problem)
-    return ended.exit_code
-
-
-def write_annotations(command: str, ended: Iterable[Ended]) -> None:
+def write_annotations(
+    command: str, ends: Iterable[Ended], *, are_several: bool = False
+) -> None:
     """Write the annotations of every target."""
-    for end in ended:
-        sys.stdout.write(annotations(command, end.result, end.problem))
+    for end in ends:
+        title = f"{_TITLE} {command}" + (f" ({end.target})" if are_several else "")
+        if has_findings(end):
+            lines = annotations(command, end.result, end.problem, title=title)
+        else:
+            found = _of_verdicts(title, command, verdicts(command, end))
+            lines = "".join(f"{line}\n" for line in found)
+        sys.stdout.write(lines)
 
 
-def annotations(command: str, result: Result | None, problem: Problem | None) -> str:
+def has_findings(end: Ended) -> bool:
+    """Whether its findings say all there is to say."""
+    return hasattr(end.result, "findings")
+
+
+@contextmanager
+def without_commands() -> Iterator[None]:
+    """Let the runner take what is written meanwhile for text.
+
+    A line that a name in a database begins could be a command otherwise.
+    """
+    token = secrets.token_hex(16)
+    sys.stdout.write(f"::stop-commands::{token}\n")
+    try:
+        yield
+    finally:
+        sys.stdout.write(f"::{token}::\n")
+
+
+def annotations(
+    command: str,
+    result: Result | None,
+    problem: Problem | None,
+    *,
+    title: str | None = None,
+) -> str:
     """Return a line for each finding and for what went wrong.
 
     Args:
         command: Its name.
         result: Its answer; findings with a `path` are shown beside that line.
         problem: Why there is no whole answer.
+        title: What stands above; the command by default.
     """
-    lines = list(_of_findings(command, getattr(result, "findings", ())))
+    title = title or f"{_TITLE} {command}"
+    lines = list(_of_findings(title, getattr(result, "findings", ())))
     if problem is not None:
         text = f"{problem.message}. {problem.hint}" if problem.hint else problem.message
-        lines.append(_line("error", text, title=f"{_TITLE} {command}"))
+        lines.append(_line("error", text, title=title))
     return "".join(f"{line}\n" for line in lines)
 
 
-def _of_findings(command: str, findings: tuple[Any, ...]) -> Iterator[str]:
+def _of_verdicts(title: str, command: str, found: Sequence[Checked]) -> Iterator[str]:
+    """Annotate what is not good; what was not asked is no finding."""
+    for it in found:
+        if it.status is Status.OK or (
+            it.is_skipped and it.status is not Status.UNKNOWN
+        ):
+            continue
+        # One sentence has one full stop, a list of them has lines.
+        text = ". ".join([it.summary, *it.details])
+        if len(it.details) > 1:
+            text = "\n".join([it.summary, *it.details])
+        kind = "warning" if it.status is Status.WARN else "error"
+        yield _line(
+            kind, text, title=title if it.id == command else f"{title}: {it.id}"
+        )
+
+
+def _of_findings(title: str, findings: tuple[Any, ...]) -> Iterator[str]:
     for finding in findings:
         severity = getattr(finding, "severity", "fail")
         rule = getattr(finding, "rule", None) or getattr(finding, "object", None)
@@ -59,7 +102,7 @@ def _of_findings(command: str, findings: tuple[Any, ...]) -> Iterator[str]:
             text,
             file=getattr(finding, "path", None),
             line=getattr(finding, "path_line", None),
-            title=f"{_TITLE} {command}: {rule}" if rule else f"{_TITLE} {command}",
+            title=f"{title}: {rule}" if rule else title,
         )
 
 
@@ -73,7 +116,8 @@ def _line(kind: str, text: str, **properties: object) -> str:
 
 def _text(text: str) -> str:
     """Escape as the runner's own toolkit does; one annotation is one line."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    lines = text.replace("\r\n", "\n").split("\n")
+    return "%0A".join(safe(line).replace("%", "%25") for line in lines)
 
 
 def _property(text: str) -> str:

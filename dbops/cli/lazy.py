@@ -4,6 +4,7 @@ Reading the signatures of all commands takes longer than connecting to a server,
 probe needs one of them.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,10 @@ from typing_extensions import override
 
 if TYPE_CHECKING:
     from typer._click import Command as Built  # typer's own, which has no public name
+    from typer._click import Context
+
+# typer's own classes of its errors have no public name.
+_USAGE = 2
 
 
 class Commands(Mapping[str, "Built"]):
@@ -50,6 +55,23 @@ def group_of(commands: Commands, *, name: str, help: str) -> typer.Typer:  # noq
         def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 # typer's own
             super().__init__(**{**attributes, "commands": commands})
 
+        @override
+        def make_context(self, *args: Any, **extra: Any) -> "Context":
+            try:
+                return super().make_context(*args, **extra)
+            except Exception as error:
+                _tell(name, error)
+                raise
+
+        @override
+        def invoke(self, ctx: "Context") -> Any:
+            try:
+                return super().invoke(ctx)
+            except Exception as error:
+                inner, outer = ctx.invoked_subcommand, name if ctx.parent else None
+                _tell(" ".join(filter(None, (outer, inner))) or name, error)
+                raise
+
     application = application_of(name, cls=Group, no_args_is_help=True)
     # A callback is what makes typer build a group.
     application.callback(help=help)(_nothing)
@@ -66,6 +88,16 @@ def application_of(name: str, **settings: Any) -> typer.Typer:  # noqa: ANN401 #
         context_settings={"help_option_names": ["-h", "--help"]},
         **settings,
     )
+
+
+def _tell(command: str, error: Exception) -> None:
+    """Tell what makes no sense in the form that is wanted, once."""
+    if getattr(error, "exit_code", None) != _USAGE or hasattr(error, "is_told"):
+        return
+    from dbops.cli.misuse import tell_misuse  # noqa: PLC0415 # only where it is needed
+
+    tell_misuse(command, sys.argv[1:], error)
+    error.is_told = True  # type: ignore[attr-defined] # for the group around this one
 
 
 def _nothing() -> None:

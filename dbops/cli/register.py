@@ -85,6 +85,7 @@ def command(
                     takes_targets="target" in common,
                     errand=errand if needs_processes else None,
                     quick=quickly if quick else None,
+                    is_check="retries" in options,
                 )
             )
 

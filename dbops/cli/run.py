@@ -8,19 +8,18 @@ import signal
 import sys
 from typing import NoReturn
 
-from dbops.cli import exit_codes, github
+from dbops.cli import exit_codes
 from dbops.cli.call import Command
-from dbops.cli.ended import Ended, bug, failed
+from dbops.cli.ended import bug, failed
 from dbops.cli.fleet import Fleet
+from dbops.cli.formats import FOR_PEOPLE, tell
 from dbops.cli.garbage import collect_seldom
 from dbops.cli.hush import hush_libraries
 from dbops.cli.signals import Signals
 from dbops.cli.target import DEFAULT_TARGET
-from dbops.cli.tell import tell_one, tell_several
 from dbops.errors import DbopsError
 from dbops.results import Problem
 from dbops.settings import wanted_format
-from dbops.settings.model import Format
 
 
 def run(command: Command) -> NoReturn:
@@ -52,9 +51,8 @@ def _leave(code: int) -> NoReturn:
 
 def _run(command: Command) -> int:
     form = wanted_format(command.flags, command.env_files)
-    as_json = form == "json"
     signals = Signals()
-    fleet = Fleet(command, shows_steps=not as_json)
+    fleet = Fleet(command, shows_steps=form in FOR_PEOPLE)
     interruption: Problem | None = None
     try:
         with contextlib.redirect_stdout(sys.stderr):
@@ -62,26 +60,16 @@ def _run(command: Command) -> int:
     except (asyncio.CancelledError, KeyboardInterrupt):
         interruption = signals.problem()
     except DbopsError as error:
-        return _tell_one(command.name, failed(DEFAULT_TARGET, error), form)
+        return tell(command.name, [failed(DEFAULT_TARGET, error)], form)
     except Exception as error:  # noqa: BLE001 # the catch-all
         verbose = bool(command.flags.get("verbose"))
         ended = bug(DEFAULT_TARGET, error, verbose=verbose)
-        return _tell_one(command.name, ended, form)
-    ends = fleet.ends(interruption, signals.exit_code)
-    if not fleet.are_several:
-        return _tell_one(command.name, ends[0], form)
-    if form == "github":
-        github.write_annotations(command.name, ends)
-    return tell_several(
+        return tell(command.name, [ended], form)
+    return tell(
         command.name,
-        ends,
-        as_json=as_json,
+        fleet.ends(interruption, signals.exit_code),
+        form,
+        are_several=fleet.are_several,
         progress=fleet.progress,
         exit_code=signals.exit_code if interruption else None,
     )
-
-
-def _tell_one(name: str, ended: Ended, form: Format) -> int:
-    if form == "github":
-        return github.tell_one(name, ended)
-    return tell_one(name, ended, as_json=form == "json")

@@ -3,17 +3,15 @@
 import sys
 from collections.abc import Sequence
 
-from dbops.cli import exit_codes
 from dbops.cli.ended import Ended
 from dbops.cli.progress import Progress, brief
 from dbops.cli.render import (
-    safe,
     write_human,
     write_json,
     write_notice,
     write_problem,
 )
-from dbops.errors import Outcome
+from dbops.cli.verdicts import together
 from dbops.results import Model, Result, Status, worst
 
 # So many results can still be read one below the other.
@@ -42,7 +40,6 @@ class Overview(Result):
 
 def tell_one(command: str, ended: Ended, *, as_json: bool) -> int:
     """Show how a command ended on its only target, and return the exit code."""
-    sys.stdout.write(ended.out)
     if as_json:
         if ended.is_answer:
             write_json(ended.document(command), sys.stdout)
@@ -72,19 +69,16 @@ def tell_several(
         exit_code: What stopped the command; None lets the targets decide.
     """
     if exit_code is None:
-        are_good = all(end.exit_code == 0 for end in ended)
-        exit_code = exit_codes.EXIT_CODES[Outcome.OK if are_good else Outcome.PARTIAL]
-    for end in ended:
-        if end.out:
-            sys.stdout.write(f"-- target: {safe(end.target)}\n{end.out}\n")
+        exit_code = together(ended)
     if as_json:
         documents = [end.document(command) for end in ended if end.is_answer]
-        status = Status.OK if exit_code == 0 else Status.FAIL
+        statuses = [end.result.status for end in ended if end.result is not None]
+        status = worst(statuses) if exit_code == 0 else Status.FAIL
         whole = {"command": command, "status": str(status), "exit_code": exit_code}
         write_json({**whole, "targets": documents}, sys.stdout)
     else:
         _show(ended, are_few=len(ended) <= _FEW)
-        _say_problems(ended, is_said=progress is not None and not progress.is_quiet)
+        say_problems(ended, is_said=progress is not None and not progress.is_quiet)
     if progress is not None:
         progress.summarize(ended)
     return exit_code
@@ -117,7 +111,7 @@ def _row(end: Ended) -> Row:
     )
 
 
-def _say_problems(ended: Sequence[Ended], *, is_said: bool) -> None:
+def say_problems(ended: Sequence[Ended], *, is_said: bool) -> None:
     """Say what went wrong where progress has not, and each hint once."""
     problems = [(end.target, end.problem) for end in ended if end.problem is not None]
     if not is_said:

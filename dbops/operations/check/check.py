@@ -16,9 +16,9 @@ from dbops.operations.check.baseline import (
 )
 from dbops.operations.check.differences import Difference, compared, together
 from dbops.operations.check.findings import about_drift, about_objects, about_version
+from dbops.operations.check.questions import Drift
 from dbops.operations.check.verdict import (
     Checked,
-    Drift,
     HeadsChecked,
     heads_finding,
 )

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 
 from dbops.operations.check.baseline import Accepted
 from dbops.operations.check.differences import Difference
-from dbops.operations.check.verdict import Drift, Finding
+from dbops.operations.check.questions import Drift
+from dbops.operations.check.verdict import Finding
 from dbops.operations.migrate.proof import InvalidIndex, NotValidConstraint
 from dbops.operations.migrate.status import MigrationStatus
 

@@ -1,18 +1,26 @@
 """What a check answers, and which of several problems decides its exit code."""
 
-from typing import Literal
+from collections.abc import Sequence
 
 from typing_extensions import override
 
 from dbops.errors import Outcome
 from dbops.operations.check.baseline import Accepted
 from dbops.operations.check.differences import Difference
+from dbops.operations.check.questions import (
+    Drift,
+    about_baseline,
+    about_constraints,
+    about_drift,
+    about_heads,
+    about_indexes,
+    about_version,
+)
 from dbops.operations.migrate.heads import Heads, several
 from dbops.operations.migrate.proof import InvalidIndex, NotValidConstraint
-from dbops.operations.migrate.status import PendingRevision, State
-from dbops.results import Model, Result, Status
-
-Drift = Literal["none", "found", "unknown", "not_compared"]
+from dbops.operations.migrate.status import MigrationStatus, PendingRevision, State
+from dbops.results import Checked as Question
+from dbops.results import Measure, Model, Result, Status
 
 
 class Finding(Model):
@@ -41,6 +49,10 @@ class HeadsChecked(Result):
     def outcome(self) -> Outcome:
         """Refused: nobody can say which of several heads is meant."""
         return Outcome.OK if self.merge is None else Outcome.REFUSED
+
+    @override
+    def checked(self) -> Sequence[Question]:
+        return [about_heads(self.heads, are_several=self.merge is not None)]
 
     @classmethod
     def of(cls, found: Heads) -> "HeadsChecked":
@@ -104,6 +116,30 @@ class Checked(Result):
         if self.state != "at_head" or self.drift == "found":
             return Outcome.PENDING
         return Outcome.UNHEALTHY if self.drift == "unknown" else Outcome.OK
+
+    @override
+    def checked(self) -> Sequence[Question]:
+        version = MigrationStatus(
+            current=self.current,
+            heads=self.heads,
+            pending=self.pending,
+            state=self.state,
+        )
+        return [
+            about_heads(self.heads, are_several=self.merge is not None),
+            about_version(version),
+            about_drift(self.drift, self.differences),
+            about_indexes(self.invalid_indexes, self.incomplete_indexes),
+            about_constraints(self.not_valid_constraints),
+            *about_baseline(self.stale),
+        ]
+
+    @override
+    def measures(self) -> Sequence[Measure]:
+        is_known = self.drift in ("none", "found")
+        new = sum(not it.accepted for it in self.differences) if is_known else None
+        about = "Where models and database differ, beyond what is accepted."
+        return [Measure("check_differences", new, about=about)]
 
 
 def heads_finding(found: Heads) -> tuple[Finding, ...]:

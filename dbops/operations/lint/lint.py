@@ -1,6 +1,10 @@
 """What would a change lock, rewrite, break or lose?"""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import get_args
+
+from typing_extensions import override
 
 from dbops.endpoint import Role
 from dbops.engine.connect import Connectors
@@ -12,8 +16,8 @@ from dbops.operations.lint.known import Known
 from dbops.operations.lint.names import Name, read_name
 from dbops.operations.lint.reading import actions, statements
 from dbops.operations.lint.squawk import installed, squawk
-from dbops.results import Result, Status
-from dbops.settings.model import FailOn
+from dbops.results import Checked, Measure, Result, Status, worst
+from dbops.settings.model import FailOn, Severity
 
 
 class Linted(Result):
@@ -27,6 +31,32 @@ class Linted(Result):
     """`reader` or `writer`; null when no server told how large the tables are."""
     has_squawk: bool
     """Whether squawk was asked too."""
+
+    @override
+    def checked(self) -> Sequence[Checked]:
+        if not self.judged:
+            said = "nothing is there to judge"
+            return [Checked("lint", "is a change safe", Status.OK, said)]
+        return [self._about(name) for name in self.judged]
+
+    @override
+    def measures(self) -> Sequence[Measure]:
+        counted = Counter(it.severity for it in self.findings)
+        about = "What to change before it runs in production."
+        return [
+            Measure("lint_findings", counted[it], labels={"severity": it}, about=about)
+            for it in get_args(Severity)
+        ]
+
+    def _about(self, name: str) -> Checked:
+        found = [it for it in self.findings if called(it) == name]
+        status = worst(Status(it.severity) for it in found)
+        said = f"{name}: nothing to change"
+        if found:
+            rules = ", ".join(dict.fromkeys(it.rule for it in found))
+            said = f"{name}: {len(found)} to change: {rules}"
+        details = [f"line {it.line}: {it.rule}: {it.message}" for it in found]
+        return Checked(name, "is a change safe", status, said, details)
 
 
 async def lint(

@@ -1,5 +1,6 @@
 """Where does the database stand against the project's revisions?"""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from alembic.util import CommandError
@@ -9,7 +10,7 @@ from dbops.engine.connect import Connectors
 from dbops.errors import ConfigError, Outcome
 from dbops.operations.migrate.environment import look
 from dbops.operations.migrate.project import Project
-from dbops.results import Model, Result, Status
+from dbops.results import Checked, Measure, Model, Result, Status
 
 State = Literal["at_head", "behind", "ahead", "diverged", "empty"]
 
@@ -50,6 +51,42 @@ class MigrationStatus(Result):
             case "ahead" | "diverged":
                 return Outcome.REFUSED
 
+    @override
+    def checked(self) -> Sequence[Checked]:
+        status = Status.OK
+        if self.outcome is not Outcome.OK:
+            is_pending = self.outcome is Outcome.PENDING
+            status = Status.WARN if is_pending else Status.FAIL
+        return [Checked("version", "is the database at head", status, self._sentence)]
+
+    @override
+    def measures(self) -> Sequence[Measure]:
+        # From an unknown revision nobody can count what is missing.
+        is_counted = self.outcome is not Outcome.REFUSED
+        return [
+            Measure(
+                "migrations_pending",
+                float(len(self.pending)) if is_counted else None,
+                warn=1,
+                about="Revisions that the database does not have yet.",
+            )
+        ]
+
+    @property
+    def _sentence(self) -> str:
+        current = ", ".join(self.current) or "no revision"
+        match self.state:
+            case "at_head":
+                return f"the database is at head: {current}"
+            case "behind" | "empty":
+                steps = ", ".join(it.revision for it in self.pending)
+                return f"the database is at {current}; pending: {steps}"
+            case "ahead":
+                return f"the database is at {current}, which this code does not know"
+            case "diverged":
+                heads = ", ".join(self.heads)
+                return f"the database is at {current}; no upgrade leads to {heads}"
+
 
 async def migration_status(connectors: Connectors, project: Project) -> MigrationStatus:
     """Compare the database with the project; changes nothing.
@@ -68,7 +105,7 @@ async def migration_status(connectors: Connectors, project: Project) -> Migratio
             hint="write one, or check version_locations",
             phase="settings",
         )
-    compared = [_compared(project, version) for version in versions]
+    compared = [compare_version(project, version) for version in versions]
     states: list[State] = [state for state, _ in compared]
     state = max(states, key=_WORST.index) if states else "at_head"
     pending = {step.revision: step for _, steps in compared for step in steps}
@@ -94,9 +131,15 @@ async def current_versions(
     return tuple(seen)
 
 
-def _compared(
+def compare_version(
     project: Project, current: tuple[str, ...]
 ) -> tuple[State, tuple[PendingRevision, ...]]:
+    """Compare a version with the project's revisions; needs no database.
+
+    Args:
+        project: Whose revisions.
+        current: The rows of a version table.
+    """
     try:
         for name in current:
             project.script.get_revision(name)

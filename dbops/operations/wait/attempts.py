@@ -2,15 +2,25 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
 
+from typing_extensions import override
+
 from dbops.errors import DbopsError, UnreachableError
-from dbops.results import Result
+from dbops.results import Checked, Measure, Result
 from dbops.settings.model import WaitFor
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 2.0
+
+_THERE: Mapping[WaitFor, str] = {
+    "server": "the server answers",
+    "database": "the database answers",
+    "writable": "the database takes writes",
+    "migrations": "the database is at head",
+    "replica": "the reader has what the writer had",
+}
 
 OnFailure = Callable[[DbopsError], None]
 """Called with each failure on the way."""
@@ -25,6 +35,18 @@ class Waited(Result):
     """Seconds until it was there."""
     attempts: int
     """How often it was tried."""
+
+    @override
+    def checked(self) -> Sequence[Checked]:
+        said = f"{_THERE[self.waited_for]} after {self.waited_s:g} s"
+        return [Checked("wait", f"wait for {self.waited_for}", self.status, said)]
+
+    @override
+    def measures(self) -> Sequence[Measure]:
+        return [
+            Measure("wait", self.waited_s, "s", about="How long it was waited."),
+            Measure("wait_attempts", self.attempts, about="How often it was tried."),
+        ]
 
 
 async def until(
