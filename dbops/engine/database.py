@@ -14,7 +14,7 @@ from dbops.endpoint import Role
 from dbops.engine.borrowed import borrowed_connection, borrowed_session
 from dbops.engine.connect import Connectors
 from dbops.engine.context import TAKE_SNAPSHOT, Context
-from dbops.engine.fair_pool import FairPool
+from dbops.engine.fair_pool import FairPool, PoolState
 from dbops.engine.faults import sqlstate
 from dbops.engine.guard import guarded, refuse_unguarded
 from dbops.engine.made import engine_over
@@ -221,6 +221,16 @@ class Database:
         return await stack.enter_async_context(
             borrowed_connection(self.engine("writer"))
         )
+
+    def pool(self, role: Role) -> PoolState:
+        """Return what the pool of `role` holds at this moment, in this process.
+
+        Raises:
+            ConfigError: As `engine`.
+        """
+        pool = self.engine(role).pool
+        assert isinstance(pool, FairPool)  # as `_made` has it  # noqa: S101
+        return pool.state
 
     def _made(self, role: Role) -> AsyncEngine:
         settings = self.settings

@@ -6,13 +6,26 @@ who wait are woken: under load some wait until their time is over.
 
 import asyncio
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.pool.base import ConnectionPoolEntry
 from sqlalchemy.util import await_only
 from typing_extensions import override
+
+
+class PoolState(NamedTuple):
+    """A pool at one moment."""
+
+    in_use: int
+    """Connections that somebody has taken."""
+    idle: int
+    """Connections that wait to be taken."""
+    waiting: int
+    """How many wait for a connection."""
+    most: int | None
+    """How many connections there can be; None for no limit."""
 
 
 class FairPool(AsyncAdaptedQueuePool):
@@ -26,9 +39,17 @@ class FairPool(AsyncAdaptedQueuePool):
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
-    def waiting(self) -> int:
-        """How many wait for a connection."""
-        return len(self._waiting)
+    def state(self) -> PoolState:
+        """What it holds at this moment."""
+        size, overflow = self.size(), self._max_overflow
+        idle = self.checkedin()
+        # QueuePool's own count of what is open begins below zero.
+        return PoolState(
+            in_use=size + self._overflow - idle,
+            idle=idle,
+            waiting=len(self._waiting),
+            most=None if size == 0 or overflow < 0 else size + overflow,
+        )
 
     @override
     def _do_get(self) -> ConnectionPoolEntry:

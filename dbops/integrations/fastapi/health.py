@@ -1,0 +1,65 @@
+"""Is the application alive, is it ready, and are both servers well?"""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Response
+
+from dbops.engine.database import Database
+from dbops.integrations.fastapi.lifespan import database_of
+from dbops.integrations.fastapi.pinged import pinged
+from dbops.operations.ping import Ping
+from dbops.results import Model, Status
+
+_Database = Annotated[Database, Depends(database_of)]
+_UNAVAILABLE = 503
+_ALLOWED = "GET, HEAD, OPTIONS"
+
+
+class Alive(Model):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+    """Always; whoever is not alive says nothing."""
+
+
+def health(*, prefix: str = "") -> APIRouter:
+    """Return a router for probes.
+
+    - `/livez` never touches the database: a database that is away is no reason to
+      restart an application.
+    - `/readyz` depends on the writer alone.
+    - `/health` tells of writer and reader what `dbops ping` tells; GET, HEAD, OPTIONS.
+
+    200 stands for ok and warn, 503 for anything else.
+
+    Args:
+        prefix: Where they stand, such as `/internal`.
+    """
+    router = APIRouter(prefix=prefix, tags=["health"])
+    router.add_api_route("/livez", _alive, methods=["GET", "HEAD"])
+    router.add_api_route("/readyz", _ready, methods=["GET", "HEAD"])
+    router.add_api_route("/health", _healthy, methods=["GET", "HEAD"])
+    router.add_api_route("/health", _options, methods=["OPTIONS"], status_code=204)
+    return router
+
+
+async def _alive() -> Alive:
+    return Alive()
+
+
+async def _ready(database: _Database, response: Response) -> Ping:
+    return _answered(await pinged(database, readers=False), response)
+
+
+async def _healthy(database: _Database, response: Response) -> Ping:
+    return _answered(await pinged(database), response)
+
+
+async def _options(response: Response) -> None:
+    response.headers["Allow"] = _ALLOWED
+
+
+def _answered(answer: Ping, response: Response) -> Ping:
+    if answer.status not in (Status.OK, Status.WARN):
+        response.status_code = _UNAVAILABLE
+    return answer

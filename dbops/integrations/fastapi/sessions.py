@@ -1,0 +1,44 @@
+"""Sessions as dependencies, committed before the response is sent.
+
+Their scope is the function's: FastAPI's own, the request's, ends a dependency once the
+response is on its way, and a commit that fails then has been told as a success.
+https://fastapi.tiangolo.com/tutorial/dependencies/dependencies-with-yield/
+"""
+
+from collections.abc import AsyncGenerator
+from typing import Annotated
+
+from fastapi import Depends
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from dbops.engine.context import Context as Opened
+from dbops.engine.database import Database
+from dbops.integrations.fastapi.lifespan import database_of
+
+_Database = Annotated[Database, Depends(database_of)]
+
+
+async def _context(database: _Database) -> AsyncGenerator[Opened]:
+    async with database.context() as context:
+        yield context
+
+
+async def _writer(database: _Database) -> AsyncGenerator[AsyncSession]:
+    async with database.writer() as session:
+        yield session
+        await session.commit()
+
+
+async def _reader(database: _Database) -> AsyncGenerator[AsyncSession]:
+    async with database.reader() as session:
+        yield session
+
+
+Context = Annotated[Opened, Depends(_context, scope="function")]
+"""A writer, committed before the response, and a reader with a snapshot."""
+
+Writer = Annotated[AsyncSession, Depends(_writer, scope="function")]
+"""A session on the writer, committed before the response."""
+
+Reader = Annotated[AsyncSession, Depends(_reader, scope="function")]
+"""A session on the reader: one snapshot, read only."""

@@ -1,0 +1,264 @@
+"""An application on dbops, through real HTTP against a real writer and standby."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from sqlalchemy import text
+from starlette.requests import HTTPConnection
+
+from dbops.engine.connect import Connection, connect
+from dbops.engine.database import Database
+from dbops.errors import ConfigError, FailedError
+from dbops.integrations.fastapi import (
+    Context,
+    Reader,
+    Writer,
+    answer_errors,
+    database_of,
+    health,
+    lifespan,
+    metrics,
+    prepared,
+    trace,
+)
+from tests.conftest import Served, new_name, until_reachable
+from tests.served_app import served_app
+
+ADD = text("INSERT INTO t VALUES (:n)")
+COUNT = text("SELECT count(*) FROM t")
+NOWHERE = "postgresql://a@127.0.0.1:1/b"
+
+
+@pytest.fixture
+async def table(served: Served) -> AsyncGenerator[Connection]:
+    """A table whose constraint fails at COMMIT."""
+    admin = await connect(served.writer, application_name="admin")
+    await admin.execute(
+        "CREATE TABLE t (n int, UNIQUE (n) DEFERRABLE INITIALLY DEFERRED)"
+    )
+    await until_there(served)
+    yield admin
+    await admin.close()
+
+
+async def until_there(served: Served) -> None:
+    await until_reachable(served.reader)
+    reader = await connect(served.reader)
+    try:
+        async with asyncio.timeout(10):
+            while await reader.fetchval("SELECT to_regclass('t')") is None:
+                await asyncio.sleep(0.01)
+    finally:
+        await reader.close()
+
+
+def application(served: Served, **flags: object) -> FastAPI:
+    """Return an application with a route for each kind of session."""
+    app = FastAPI(lifespan=lifespan(lambda: Database(served.settings(**flags))))
+    app.include_router(health())
+    app.include_router(metrics())
+    answer_errors(app)
+
+    @app.get("/count")
+    async def count(reader: Reader) -> dict[str, object]:
+        standby = await reader.scalar(text("SELECT pg_is_in_recovery()"))
+        return {"count": await reader.scalar(COUNT), "standby": standby}
+
+    @app.post("/plain/{n}", status_code=201)
+    async def plain(n: int, writer: Writer) -> dict[str, int]:
+        await writer.execute(ADD, {"n": n})
+        return {"n": n}
+
+    @app.post("/context/{n}", status_code=201)
+    async def both(n: int, context: Context) -> dict[str, object]:
+        before = await context.reader.scalar(COUNT)
+        await context.writer.execute(ADD, {"n": n})
+        return {"n": n, "before": before}
+
+    @app.post("/swallowed/{n}", status_code=201)
+    async def swallowed(n: int, writer: Writer) -> dict[str, int]:
+        await writer.execute(ADD, {"n": n})
+        with suppress(Exception):
+            await writer.execute(text("SELECT 1/0"))
+        return {"n": n}
+
+    @app.post("/slow", status_code=201)
+    async def slow(writer: Writer) -> None:
+        await writer.execute(ADD, {"n": 1})
+        await writer.execute(text("SELECT pg_sleep(0.3)"))
+
+    @app.post("/wrong")
+    async def wrong(reader: Reader) -> None:
+        await reader.execute(ADD, {"n": 1})
+
+    return app
+
+
+@pytest.fixture
+async def client(
+    served: Served, table: Connection
+) -> AsyncGenerator[httpx.AsyncClient]:
+    async with served_app(application(served)) as made:
+        yield made
+
+
+async def rows(table: Connection) -> int:
+    found: int = await table.fetchval("SELECT count(*) FROM t")
+    return found
+
+
+@pytest.mark.parametrize("kind", ["plain", "context"])
+async def test_what_was_told_to_be_created_is_there(
+    client: httpx.AsyncClient, table: Connection, kind: str
+) -> None:
+    for n in range(20):
+        assert (await client.post(f"/{kind}/{n}")).status_code == 201
+        # At once: the commit came before the response.
+        assert await rows(table) == n + 1
+
+
+@pytest.mark.parametrize("kind", ["plain", "context"])
+async def test_a_commit_that_fails_is_never_told_as_a_success(
+    client: httpx.AsyncClient, table: Connection, kind: str
+) -> None:
+    assert (await client.post(f"/{kind}/1")).status_code == 201
+    for _ in range(20):
+        assert (await client.post(f"/{kind}/1")).status_code == 500
+    assert await rows(table) == 1
+
+
+async def test_a_swallowed_error_is_never_told_as_a_success(
+    client: httpx.AsyncClient, table: Connection
+) -> None:
+    assert (await client.post("/swallowed/1")).status_code == 500
+    assert await rows(table) == 0
+
+
+async def test_a_list_is_served_by_the_reader(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/count")).json() == {"count": 0, "standby": True}
+    assert (await client.post("/wrong")).status_code == 500
+
+
+async def test_a_client_that_hangs_up_leaves_nothing_behind(
+    client: httpx.AsyncClient, table: Connection
+) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        await client.post("/slow", timeout=0.05)
+    async with asyncio.timeout(5):
+        while await table.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name <> 'admin' AND state <> 'idle'"
+        ):
+            await asyncio.sleep(0.02)
+    found = (await client.get("/metrics")).text
+    assert 'dbops_pool_connections{role="writer",state="in_use"} 0.0' in found
+    assert 'dbops_pool_waiting{role="writer"} 0.0' in found
+    assert 'dbops_pool_limit{role="reader"} 15.0' in found
+
+
+async def test_probes_tell_of_what_they_depend_on(served: Served) -> None:
+    app = application(served, database_reader_url=NOWHERE)
+    async with served_app(app) as client:
+        assert (await client.get("/livez")).json() == {"status": "ok"}
+        assert (await client.get("/readyz")).status_code == 200
+        answer = await client.get("/health")
+        assert answer.status_code == 503
+        roles = {it["role"]: it["status"] for it in answer.json()["endpoints"]}
+        assert roles == {"writer": "ok", "reader": "fail"}
+        assert (await client.head("/health")).status_code == 503
+        options = await client.options("/health")
+        assert (options.status_code, options.headers["allow"]) == (
+            204,
+            "GET, HEAD, OPTIONS",
+        )
+
+
+async def test_the_application_lives_while_the_writer_is_away(served: Served) -> None:
+    app = application(served, database_url=NOWHERE)
+    async with served_app(app) as client:
+        assert (await client.get("/livez")).status_code == 200
+        assert (await client.get("/readyz")).status_code == 503
+        answer = await client.post("/plain/1")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert "127.0.0.1" not in answer.text
+
+
+async def test_an_application_can_refuse_to_start(served: Served) -> None:
+    settings = served.settings(database_reader_url=NOWHERE)
+    started = lifespan(Database(settings), setup=prepared(ping=True))
+    with pytest.raises(FailedError, match="nothing listens"):
+        async with started(FastAPI()):
+            pass
+
+
+async def test_a_start_creates_and_migrates_as_often_as_it_likes(
+    served: Served, project: Path
+) -> None:
+    name = new_name("app")
+    settings = served.settings(
+        database_url=served.writer.with_database(name).url(show_password=True),
+        database_reader_url=None,
+        alembic_config=str(project / "alembic.ini"),
+    )
+    started = lifespan(
+        lambda: Database(settings), setup=prepared(create=True, migrate=True, ping=True)
+    )
+    try:
+        for _ in range(2):
+            app = FastAPI()
+            async with started(app), database_of_app(app).writer() as session:
+                found = await session.scalar(
+                    text("SELECT version_num FROM alembic_version")
+                )
+                assert found == "c3"
+    finally:
+        admin = await connect(served.writer)
+        await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        await admin.close()
+
+
+def database_of_app(app: FastAPI) -> Database:
+    return database_of(HTTPConnection({"type": "http", "app": app}))
+
+
+async def test_a_route_without_a_lifespan_says_what_is_missing() -> None:
+    app = FastAPI()
+    app.include_router(health())
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+        with pytest.raises(ConfigError, match="no database"):
+            await client.get("/health")
+
+
+async def test_each_statement_is_a_span(served: Served, table: Connection) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    async with Database(served.settings()) as database:
+        trace(database, tracer_provider=provider)
+        try:
+            async with database.context() as context:
+                await context.writer.execute(ADD, {"n": 1})
+                await context.reader.scalar(COUNT)
+        finally:
+            SQLAlchemyInstrumentor().uninstrument()
+    spans = [it.attributes or {} for it in exporter.get_finished_spans()]
+    statements = [str(it["db.statement"]) for it in spans if "db.statement" in it]
+    assert [it.split()[0] for it in statements] == ["SELECT", "INSERT", "SELECT"]
+
+
+async def test_two_requests_that_conflict_are_both_answered(
+    client: httpx.AsyncClient, table: Connection
+) -> None:
+    answers = await asyncio.gather(*(client.post("/plain/7") for _ in range(8)))
+    codes = sorted(it.status_code for it in answers)
+    assert codes == [201] + [500] * 7
+    assert await rows(table) == 1
