@@ -1,8 +1,8 @@
 """One connection on which every question is a read-only transaction of its own."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -10,6 +10,7 @@ import asyncpg
 from dbops.endpoint import Address
 from dbops.engine.connector import Dialled
 from dbops.engine.faults import translated
+from dbops.engine.round_trip import RoundTrip, round_trip
 from dbops.errors import DbopsError
 
 _ANSWER_S = 5.0
@@ -69,17 +70,18 @@ class ReadOnly:
             DbopsError: The translation of whatever the driver raises. Once the
                 connection is broken or silent, every question raises that at once.
         """
-        async with self._turn:
-            if self.failure is not None:
-                raise self.failure.retold(self.failure.message)
-            try:
-                with translated(self.dialled.endpoint):
-                    return [dict(row) for row in await self._asked(query, arguments)]
-            except DbopsError as error:
-                # Who is silent has no SQLSTATE; the next one would wait as long again.
-                if error.sqlstate is None or self.dialled.connection.is_closed():
-                    self.failure = error
-                raise
+        async with self._in_turn():
+            return [dict(row) for row in await self._asked(query, arguments)]
+
+    async def at_once(self, query: str) -> RoundTrip:
+        """Ask in one round trip, and say how long that took: without the turns before.
+
+        Raises:
+            DbopsError: As `rows`.
+        """
+        async with self._in_turn():
+            await self._tidied()
+            return await round_trip(self.dialled, query)
 
     async def row(self, query: str, *arguments: object) -> dict[str, Any]:
         """Ask what has exactly one row by construction.
@@ -103,9 +105,7 @@ class ReadOnly:
         self, query: str, arguments: Sequence[object]
     ) -> Sequence[asyncpg.Record]:
         connection = self.dialled.connection
-        if connection.is_in_transaction():
-            # An earlier question was cut off before its end.
-            await connection.execute("ROLLBACK")
+        await self._tidied()
         try:
             await connection.execute(self._begin)
             rows = await connection.fetch(query, *arguments)
@@ -115,3 +115,23 @@ class ReadOnly:
             raise
         await connection.execute("ROLLBACK")
         return rows
+
+    async def _tidied(self) -> None:
+        """End what an earlier question has left, which was cut off before its end."""
+        if self.dialled.connection.is_in_transaction():
+            await self.dialled.connection.execute("ROLLBACK")
+
+    @asynccontextmanager
+    async def _in_turn(self) -> AsyncGenerator[None]:
+        """Wait for one's turn, translate errors, remember a connection that is dead."""
+        async with self._turn:
+            if self.failure is not None:
+                raise self.failure.retold(self.failure.message)
+            try:
+                with translated(self.dialled.endpoint):
+                    yield
+            except DbopsError as error:
+                # Who is silent has no SQLSTATE; the next one would wait as long again.
+                if error.sqlstate is None or self.dialled.connection.is_closed():
+                    self.failure = error
+                raise

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from dbops.engine.connect import Dialled
 from dbops.engine.faults import translated
+from dbops.engine.round_trip import round_trip
 from dbops.errors import DbopsError
 
 # Qualified, operators included: a hostile search_path may hold namesakes. Aurora is
@@ -31,7 +32,6 @@ _WHOSE_READ_ONLY = """
 """
 # Not allowed, not there, not supported: the function, and nothing else in the question.
 _HIDDEN = ("42501", "42883", "0A000")
-_NULL = r"\N"
 
 
 class Identity(NamedTuple):
@@ -41,7 +41,7 @@ class Identity(NamedTuple):
     is_read_only: bool
     server_version: str
     """Such as `18.6`."""
-    instance: tuple[str, str]
+    instance: tuple[str | None, str | None]
     """When it started, and its port: two servers have not both in common."""
     is_aurora: bool
     system_identifier: str | None
@@ -58,37 +58,22 @@ async def identity(dialled: Dialled) -> Identity:
     """
     try:
         with translated(dialled.endpoint):
-            row = await _row(dialled, _AND_ITS_CLUSTER)
+            row = (await round_trip(dialled, _AND_ITS_CLUSTER)).columns
     except DbopsError as error:
         if error.sqlstate not in _HIDDEN:
             raise
-        row = [*await _row(dialled, _WHO), "f", _NULL]
+        row = [*(await round_trip(dialled, _WHO)).columns, "f", None]
     standby, read_only, version, started, port, aurora, cluster = row
     is_standby, is_read_only = standby == "t", read_only == "on"
     source = None
     if is_read_only and not is_standby:
-        (source,) = await _row(dialled, _WHOSE_READ_ONLY)
+        (source,) = (await round_trip(dialled, _WHOSE_READ_ONLY)).columns
     return Identity(
         is_standby,
         is_read_only,
-        version.split(" ")[0],
+        (version or "").split(" ")[0],
         (started, port),
         aurora == "t",
-        None if cluster == _NULL else cluster,
+        cluster,
         source,
     )
-
-
-async def _row(dialled: Dialled, query: str) -> list[str]:
-    """Return the columns of the only row, as text.
-
-    COPY is one message there and one back, and needs no prepared statement, which a
-    transaction pooler would look for on another connection.
-    """
-    parts: list[bytes] = []
-
-    async def take(part: bytes) -> None:
-        parts.append(part)
-
-    await dialled.connection.copy_from_query(query, output=take)
-    return b"".join(parts).decode().rstrip("\n").split("\t")
