@@ -101,7 +101,7 @@ def _cut(statement: str | None) -> str | None:
     found = _LITERAL.search(statement)
     kept = " ".join((statement[: found.start()] if found else statement).split())
     is_whole = found is None and len(kept) <= _MOST
-    return kept if is_whole else f"{kept[:_MOST]}…"
+    return kept if is_whole else f"{kept[:_MOST]} …"
 
 
 def _loaded(text: str | None) -> Any:  # noqa: ANN401 # what the query has built

@@ -104,11 +104,11 @@ class Asked:
         await self.link.aclose()
 
     async def _ask(self) -> Seen:
-        now = datetime.now(UTC)
+        begun = self.begun or datetime.now(UTC)
         try:
             seen = await self._bounded(await self.link.opened())
         except DbopsError as error:
-            await self.link.lost(error, since=now)
+            await self.link.lost(error, since=begun)
             raise
         self.link.answered()
         return seen
