@@ -87,6 +87,8 @@ class Command(NamedTuple):
     """What is tried first, because it is much faster."""
     is_check: bool = False
     """Whether the user may say which answers are bad, and to ask again."""
+    is_single: bool = False
+    """Whether it can show one target and no more."""
 
 
 class Errand(NamedTuple):

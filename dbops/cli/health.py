@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dbops.cli.options import CHECK, COMMON
+from dbops.cli.options import ALEMBIC, CHECK, COMMON
 from dbops.cli.register import command
 
 if TYPE_CHECKING:
     from dbops.cli.call import Call
     from dbops.endpoint import Role
     from dbops.engine.connect import Connector
+    from dbops.operations.doctor.choices import Choices
     from dbops.results import Result
 
 _THRESHOLDS = ("warn", "fail")
+_SAMPLES = 60
+_SAY_EVERY = 10
 _WITHOUT_JOBS = tuple(name for name in COMMON if name != "jobs")
 
 
@@ -29,11 +32,19 @@ async def ping(
 ) -> "Result":
     """Connect to writer and reader at once; say how fast, and who they are.
 
-    Example: dbops ping --reader --writer --timeout 2s
+    Example: dbops ping --count 20 --interval 100ms --warn 250ms --fail 1s
     """
     from dbops.operations.ping import ping as operate  # noqa: PLC0415
+    from dbops.operations.ping import thresholds  # noqa: PLC0415
 
-    return await operate(_pinged(call, writer=writer, reader=reader))
+    settings = call.settings
+    return await operate(
+        _pinged(call, writer=writer, reader=reader),
+        limits=thresholds(settings.warn, settings.fail),
+        count=settings.count or 1,
+        interval_s=settings.interval,
+        limit_s=settings.timeout,
+    )
 
 
 @command(
@@ -41,39 +52,54 @@ async def ping(
     *_THRESHOLDS,
     "pool_size",
     "max_overflow",
+    "pool_class",
     "replicas",
     "surge",
     "workers",
+    "readers",
     "job_processes",
     "pgbouncer",
     common=_WITHOUT_JOBS,
     waits_for="database",
 )
 async def pool(call: "Call") -> "Result":
-    """Show the configured pools, what the server allows, who holds connections.
+    """Say whether the fleet's pools fit, and who holds the servers' connections.
 
-    Example: dbops pool --format json
+    Example: dbops pool --replicas 20 --surge 25% --workers 4
     """
     from dbops.operations.pool import pool as operate  # noqa: PLC0415
+    from dbops.operations.pool import shows_password  # noqa: PLC0415
 
-    return await operate(call.connectors.connector("writer"), call.settings)
+    settings, connectors = call.settings, call.connectors
+    if shows_password(settings):
+        call.say(
+            "note: everybody on this machine can read a password on the command line; "
+            "give it in DBOPS_PGBOUNCER or DB_PASSWORD"
+        )
+    reader = connectors.connector("reader") if settings.has_reader else None
+    return await operate(connectors.connector("writer"), settings, reader=reader)
 
 
 @command(*CHECK, *_THRESHOLDS, "require_replica", "probe", "each", waits_for="database")
 async def lag(call: "Call") -> "Result":
     """Say whether the reader is fresh, and if not, why.
 
-    Example: dbops lag --warn 5s --fail 30s
+    Example: dbops lag --warn 5s --fail 30s --fail 64MB
     """
     from dbops.operations.lag import lag as operate  # noqa: PLC0415
-    from dbops.operations.lag import thresholds  # noqa: PLC0415
+    from dbops.operations.lag import lag_of_each, thresholds  # noqa: PLC0415
 
-    settings = call.settings
-    return await operate(
-        call.connectors.connector("writer"),
-        call.connectors.connector("reader"),
-        limits=thresholds(settings.warn, settings.fail),
+    settings, connectors = call.settings, call.connectors
+    limits = thresholds(settings.warn, settings.fail)
+    # Where nothing says where the writer is, the reader alone is asked.
+    is_alone = settings.has_reader and not settings.has_writer
+    return await (lag_of_each if settings.each else operate)(
+        None if is_alone else connectors.connector("writer"),
+        connectors.connector("reader"),
+        limits=limits,
         require_replica=settings.require_replica,
+        probe=settings.probe,
+        budget_s=settings.timeout,
     )
 
 
@@ -85,7 +111,14 @@ async def lag(call: "Call") -> "Result":
     "reason",
     "limit",
     "all_databases",
+    "require_replica",
+    "replicas",
+    "surge",
+    "workers",
+    "pgbouncer",
+    *ALEMBIC,
     waits_for="database",
+    runs_env=False,
 )
 async def doctor(call: "Call") -> "Result":
     """Ask every check's question; one verdict, and a remedy for each finding.
@@ -93,11 +126,72 @@ async def doctor(call: "Call") -> "Result":
     Example: dbops doctor --skip D33 --limit D20=10m,1h
     """
     from dbops.operations.doctor import doctor as operate  # noqa: PLC0415
+
+    return await operate(
+        call.connectors, _choices(call), all_databases=call.settings.all_databases
+    )
+
+
+@command(
+    *CHECK,
+    *_THRESHOLDS,
+    "output",
+    "count",
+    "only",
+    "skip",
+    "ignore",
+    "reason",
+    "limit",
+    waits_for="database",
+)
+async def report(call: "Call") -> "Result":
+    """Write the answers of all checks as one page, with a minute of lag as a chart.
+
+    Example: dbops report -o report.html
+    """
+    from dbops.cli.page.written import may_be_written, named_for, written  # noqa: PLC0415
+    from dbops.operations.report import report as operate  # noqa: PLC0415
+
+    settings = call.settings
+    file = named_for(settings.output, call.target, many=call.is_one_of_many)
+    may_be_written(file)
+    chosen = _choices(call)
+    count = settings.count or _SAMPLES
+    found = await operate(
+        call.connectors,
+        choices=chosen,
+        count=count,
+        on_sample=lambda n: _say_seldom(call, n, count),
+    )
+    return written(found, file, target=await _place(call))
+
+
+@command(
+    *_THRESHOLDS,
+    "interval",
+    "count",
+    common=_WITHOUT_JOBS,
+    is_single=True,
+    waits_for="database",
+)
+async def watch(call: "Call") -> int:
+    """Watch writer and reader: a live view, or a line for each sample in a pipe.
+
+    With --format json, each line is a document of its own.
+
+    Example: dbops watch --interval 500ms
+    """
+    from dbops.cli.watch.show import show  # noqa: PLC0415
+
+    return await show(call, _choices(call))
+
+
+def _choices(call: "Call") -> "Choices":
     from dbops.operations.doctor.catalogue import catalogue  # noqa: PLC0415
     from dbops.operations.doctor.choices import choices  # noqa: PLC0415
 
     settings = call.settings
-    chosen = choices(
+    return choices(
         catalogue(),
         only=settings.only,
         skip=settings.skip,
@@ -105,16 +199,29 @@ async def doctor(call: "Call") -> "Result":
         reasons=settings.reason,
         limits=settings.limit,
     )
-    return await operate(call.connectors, chosen)
+
+
+def _say_seldom(call: "Call", taken: int, count: int) -> None:
+    if taken % _SAY_EVERY == 0 or taken == count:
+        call.say(f"sampling the lag: {taken} of {count}")
+
+
+async def _place(call: "Call") -> str:
+    """Name the database and where it is."""
+    endpoint = await call.connectors.connector("writer").endpoint()
+    where = ", ".join(str(address) for address in endpoint.addresses)
+    return f"{endpoint.database} on {where}"
 
 
 def _pinged(call: "Call", *, writer: bool, reader: bool) -> "dict[Role, Connector]":
-    """Take what was asked for; both by default, where there is a reader."""
+    """Take what was asked for; by default both, as far as they are configured."""
+    settings, are_named = call.settings, writer or reader
     roles: list[Role] = []
-    if writer or not reader:
+    if writer or (not are_named and (settings.has_writer or not settings.has_reader)):
         roles.append("writer")
-    if reader or (not writer and call.settings.has_reader):
+    if reader or (not are_named and settings.has_reader):
         roles.append("reader")
-    if not writer and not reader and not call.settings.has_reader:
-        call.say("note: no reader is configured: only the writer is asked")
+    if not are_named and len(roles) == 1:
+        other = "reader" if "writer" in roles else "writer"
+        call.say(f"note: no {other} is configured: only the {roles[0]} is asked")
     return {role: call.connectors.connector(role) for role in roles}
