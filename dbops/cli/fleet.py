@@ -15,7 +15,7 @@ from dbops.cli.resume import done_earlier
 from dbops.cli.target import DEFAULT_TARGET, Target
 from dbops.cli.targets import Targets, find_targets
 from dbops.credentials import SecretStore
-from dbops.errors import Outcome
+from dbops.errors import Outcome, UsageError
 from dbops.results import Problem
 from dbops.settings import Aws, Settings
 
@@ -57,6 +57,12 @@ class Fleet:
         is_resumed = settings is not None and settings.resume is not None
         self.are_several = targets.are_several or is_resumed
         self._order = targets.order
+        if self.are_several and self.command.is_single:
+            raise UsageError(
+                f"{self.command.name} shows one target, and {len(targets.order)} are "
+                "named",
+                hint="name one with --target",
+            )
         # A check is one question, to however many; work takes each target its time.
         if settings is not None and (self.command.is_check or not self.are_several):
             self._deadline = deadline_of(settings, self.command, began=self._began)

@@ -31,6 +31,7 @@ def command(
     waits_for: Literal["server", "database"] | None = None,
     uses_local_pair: bool = True,
     runs_env: bool | None = None,
+    is_single: bool = False,
     quick: "Callable[..., Awaitable[Result | None]] | None" = None,
     on: Commands = COMMANDS,
     prefix: str = "",
@@ -46,6 +47,7 @@ def command(
         runs_env: Whether it runs the project's env.py, of which a process can run one
             at a time: several targets then take several processes. By default
             whether it takes Alembic's options.
+        is_single: Whether it can show one target and no more.
         quick: Tried before the coroutine for each of several targets, with the same
             arguments; returns None where the coroutine is needed.
         on: The group that the command belongs to.
@@ -86,6 +88,7 @@ def command(
                     errand=errand if needs_processes else None,
                     quick=quickly if quick else None,
                     is_check="retries" in options,
+                    is_single=is_single,
                 )
             )
 

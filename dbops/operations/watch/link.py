@@ -2,12 +2,11 @@
 
 from contextlib import suppress
 from datetime import datetime
-from time import monotonic, perf_counter
+from time import monotonic
 from typing import Any
 
 from dbops.endpoint import Address
 from dbops.engine.connect import Connector, close
-from dbops.engine.faults import translated
 from dbops.engine.read_only import ReadOnly
 from dbops.errors import DbopsError
 from dbops.operations.doctor.answer import Role
@@ -15,25 +14,6 @@ from dbops.operations.watch.questions import ABOUT
 
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 5.0
-
-
-class Line(ReadOnly):
-    """An open connection; also says how long one round trip takes."""
-
-    async def round_trip_ms(self) -> float:
-        """Send an empty question and wait for its answer.
-
-        Raises:
-            DbopsError: The translation of whatever the driver raises.
-        """
-        async with self._turn:
-            connection = self.dialled.connection
-            with translated(self.dialled.endpoint):
-                if connection.is_in_transaction():
-                    await connection.execute("ROLLBACK")
-                started = perf_counter()
-                await connection.execute("SELECT 1")
-                return (perf_counter() - started) * 1000
 
 
 class Link:
@@ -46,7 +26,7 @@ class Link:
 
     def __init__(self, role: Role, connector: Connector) -> None:
         self.role: Role = role
-        self.line: Line | None = None
+        self.line: ReadOnly | None = None
         """The open connection; None while there is none."""
         self.address: Address | None = None
         """Which host answered last."""
@@ -65,7 +45,7 @@ class Link:
         """Whether it is too soon after a failure to try again."""
         return self.error is not None and monotonic() < self._not_before
 
-    async def opened(self) -> Line:
+    async def opened(self) -> ReadOnly:
         """Return the connection, a new one where the last one was lost.
 
         Raises:
@@ -75,7 +55,7 @@ class Link:
             return self.line
         await self._drop()
         dialled = await self._connector.dial()
-        self.line = Line(dialled)
+        self.line = ReadOnly(dialled)
         self.address = dialled.address
         self.about = await self.line.row(ABOUT)
         return self.line

@@ -7,9 +7,10 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from dbops.engine.connect import Connector
+from dbops.engine.read_only import ReadOnly
 from dbops.errors import DbopsError, UnreachableError
 from dbops.operations.doctor.answer import Role
-from dbops.operations.watch.link import Line, Link
+from dbops.operations.watch.link import Link
 from dbops.operations.watch.questions import (
     ACTIVITY,
     AURORA,
@@ -113,7 +114,7 @@ class Asked:
         self.link.answered()
         return seen
 
-    async def _bounded(self, line: Line) -> Seen:
+    async def _bounded(self, line: ReadOnly) -> Seen:
         try:
             async with asyncio.timeout(_SILENT_S):
                 return await self._told(line)
@@ -124,9 +125,9 @@ class Asked:
                 phase="query",
             ) from None
 
-    async def _told(self, line: Line) -> Seen:
+    async def _told(self, line: ReadOnly) -> Seen:
         is_aurora = self.link.about["is_aurora"]
-        latency_ms = await line.round_trip_ms()
+        round_trip = await line.at_once("SELECT 1")
         activity = await line.row(ACTIVITY)
         query = FLUSHED if self.role == "writer" else REPLAY
         if is_aurora:
@@ -135,4 +136,4 @@ class Asked:
         rows = await line.rows(query)
         when = Moment(asked, monotonic())
         place = rows[0] if rows else {}
-        return Seen(latency_ms, activity, place, when, is_aurora)
+        return Seen(round_trip.took_s * 1000, activity, place, when, is_aurora)

@@ -13,7 +13,7 @@ from dbops.operations.watch.activity import sampled
 from dbops.operations.watch.answer import Sample, SampledLag
 from dbops.operations.watch.freshness import compared, judged
 from dbops.operations.watch.rounds import Rounds
-from dbops.operations.watch.server import Asked
+from dbops.operations.watch.server import Asked, Seen
 from dbops.operations.watch.thresholds import DEFAULTS
 from dbops.operations.watch.tokens import Tokens
 from dbops.results import worst
@@ -46,7 +46,9 @@ async def watch(
         DbopsError: If no server has ever answered, and waiting cannot help.
     """
     settings = connectors.settings
-    roles: list[Role] = ["writer", "reader"] if settings.has_reader else ["writer"]
+    roles: list[Role] = ["reader"] if settings.has_reader else []
+    if settings.has_writer or not roles:
+        roles.insert(0, "writer")
     servers = [Asked(role, connectors.connector(role)) for role in roles]
     rounds = Rounds(settings, servers, choices or Choices())
     watcher = _Watch(servers, limits, max(settings.interval, _LEAST_S))
@@ -108,17 +110,14 @@ class _Watch:
 
     async def _lag(self) -> SampledLag | None:
         """Compare the last two answers; None where there is no reader."""
-        if len(self._servers) == 1:
+        by_role = {it.role: it for it in self._servers}
+        standby = by_role.get("reader")
+        if standby is None:
             return None
-        primary, standby = self._servers
-        writer, reader = primary.seen, standby.seen
+        writer = by_role["writer"].seen if "writer" in by_role else None
+        reader = standby.seen
         if writer is not None:
-            if writer.place.get("position") is None:
-                self._tokens.forget()
-            else:
-                place = writer.place
-                timeline = place["system_identifier"], place["timeline"]
-                self._tokens.add(timeline, place["position"], writer.when)
+            self._take(writer)
         decided = compared(writer, reader)
         if decided is not None or reader is None:
             return decided
@@ -127,5 +126,20 @@ class _Watch:
         if newest is not None and writer is not None and position < newest:
             position, when = await standby.replayed(newest) or (position, when)
         bounds = self._tokens.bounds(position, when)
-        missing = None if newest is None else max(newest - position, 0)
-        return judged(bounds, reader.place, missing, self._limits["s"])
+        missing = None
+        if newest is not None and writer is not None:
+            missing = max(newest - position, 0)
+        lag = judged(bounds, reader.place, missing, self._limits["s"])
+        if writer is not None:
+            return lag
+        said = f"{lag.summary}; the writer's present position is unknown"
+        return lag.model_copy(update={"summary": said})
+
+    def _take(self, writer: Seen) -> None:
+        """Keep the writer's position; a standby and Aurora have none."""
+        place = writer.place
+        if place.get("position") is None:
+            self._tokens.forget()
+            return
+        timeline = place["system_identifier"], place["timeline"]
+        self._tokens.add(timeline, place["position"], writer.when)

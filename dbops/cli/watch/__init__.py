@@ -1,0 +1,1 @@
+"""The live view: a terminal, or a line for each sample."""

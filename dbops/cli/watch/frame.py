@@ -1,0 +1,124 @@
+"""One picture: what of all sections fits into a terminal of this size?"""
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.layout import Layout
+from rich.text import Text
+
+from dbops.cli.watch import sections
+from dbops.cli.watch.gauges import Gauge
+from dbops.cli.watch.history import History
+from dbops.cli.watch.looks import Looks, clock, line, plain, word
+from dbops.cli.watch.sections import Section
+from dbops.operations.watch import Sample
+
+_WIDE = 120
+_GAP = 3
+
+
+def frame(
+    sample: Sample | None, history: History, size: tuple[int, int], looks: Looks
+) -> RenderableType:
+    """Return a picture that is at most `size` columns and lines.
+
+    What does not fit is left out, the least urgent first.
+    """
+    width, height = size
+    head = _head(sample, width, looks)
+    if sample is None:
+        return Group(head, _cut(line("connecting …"), width))
+    if width >= _WIDE:
+        return _side_by_side(head, sample, history, (width, height), looks)
+    gauge = Gauge(history, width, looks)
+    parts = [gauge.server(it, sample.sampled_at) for it in sample.servers]
+    if sample.lag is not None:
+        parts.append(gauge.lag(sample.lag))
+    parts += _lists(sample)
+    return Group(head, *fitted(parts, width, height - 1))
+
+
+def _side_by_side(
+    head: Text,
+    sample: Sample,
+    history: History,
+    size: tuple[int, int],
+    looks: Looks,
+) -> RenderableType:
+    """Put what is about servers on the left, what is about their clients beside it."""
+    width, height = size
+    left = (width - _GAP) // 2
+    right = width - _GAP - left
+    gauge = Gauge(history, left, looks)
+    gauges = [gauge.server(it, sample.sampled_at) for it in sample.servers]
+    if sample.lag is not None:
+        gauges.append(gauge.lag(sample.lag))
+    waiting, open_ones, found = _lists(sample)
+    columns = (
+        (fitted([*gauges, found], left, height - 1), left + _GAP),
+        (fitted([waiting, open_ones], right, height - 1), right),
+    )
+    body = Layout(name="body")
+    body.split_row(*(Layout(Group(*lines), size=wide) for lines, wide in columns))
+    whole = Layout()
+    whole.split_column(Layout(head, size=1), body)
+    return whole
+
+
+def _lists(sample: Sample) -> tuple[Section, Section, Section]:
+    return (
+        sections.waits(sample),
+        sections.transactions(sample),
+        sections.findings(sample.doctor, sample.sampled_at),
+    )
+
+
+def fitted(parts: Sequence[Section], width: int, height: int) -> list[Text]:
+    """Return the lines that fit, a blank line between sections where there is room.
+
+    Each section gets its least first, in their order; then they take turns.
+    """
+    left = height
+    given = []
+    for part in parts:
+        given.append(min(part.least, len(part.lines), max(left, 0)))
+        left -= given[-1]
+    is_growing = True
+    while left > 0 and is_growing:
+        is_growing = False
+        for number, part in enumerate(parts):
+            if left > 0 and given[number] < len(part.lines):
+                given[number] += 1
+                left -= 1
+                is_growing = True
+    shown = [_shown(part, n) for part, n in zip(parts, given, strict=True) if n]
+    gap = [Text("")] if left >= len(shown) - 1 else []
+    lines = [it for part in shown for it in [*part, *gap]]
+    return [_cut(it, width) for it in lines[:height]]
+
+
+def _shown(part: Section, number: int) -> list[Text]:
+    """Return the first lines, and how many of a list are left out."""
+    missing = len(part.lines) - number
+    if not missing or not part.is_list or number <= part.least:
+        return part.lines[:number]
+    return [*part.lines[: number - 1], line(f"  {missing + 1} lines more", style="dim")]
+
+
+def _head(sample: Sample | None, width: int, looks: Looks) -> Text:
+    left = line(plain("dbops watch", "bold"), looks.target)
+    if sample is not None:
+        left = line(left, word(sample.status), clock(sample.sampled_at))
+    right = "q leaves"
+    room = width - left.cell_len - len(right)
+    if room < 1:
+        return _cut(left, width)
+    return left.append(" " * room).append(right, "dim")
+
+
+def _cut(text: Text, width: int) -> Text:
+    """Cut a line to the width of the terminal."""
+    cut = text.copy()
+    cut.truncate(width, overflow="ellipsis")
+    cut.no_wrap = True
+    return cut
