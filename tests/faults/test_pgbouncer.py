@@ -53,7 +53,7 @@ async def pooler(pair: Pair) -> AsyncGenerator[Endpoint]:
 
 
 @contextmanager
-def running(server: Endpoint) -> Generator[Endpoint]:
+def running(server: Endpoint, *, ini: str = INI) -> Generator[Endpoint]:
     """Run PgBouncer; like PostgreSQL, it refuses to be root."""
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:
@@ -65,7 +65,7 @@ def running(server: Endpoint) -> Generator[Endpoint]:
     with tempfile.TemporaryDirectory(prefix="dbops-pgbouncer-") as name:
         folder = Path(name)
         (folder / "pgbouncer.ini").write_text(
-            INI.format(
+            ini.format(
                 host=place.host, port=place.port, own_port=own_port, folder=folder
             )
         )

@@ -58,14 +58,10 @@ async def console(settings: Settings, *, limit: Limit = WAITING) -> PgBouncer | 
             phase="query",
         ) from None
     except DbopsError as error:
-        if error.sqlstate not in _NO_CONSOLE:
+        refused = _refused(error, said.console, where)
+        if refused is None:
             raise
-        raise RefusedError(
-            f"what answers at {where} is no admin console of PgBouncer",
-            hint="give PgBouncer's own port, often 6432",
-            phase=error.phase,
-            sqlstate=error.sqlstate,
-        ) from error
+        raise refused from error
     return read(answers, it.address, said.processes, limit)
 
 
@@ -74,3 +70,17 @@ def _to(endpoint: Endpoint, settings: Settings) -> Connector:
     connector = Connectors(settings).connector_to(endpoint)
     connector.options = replace(connector.options, server_settings={})
     return connector
+
+
+def _refused(error: DbopsError, console: Endpoint, where: str) -> RefusedError | None:
+    """Say what only this question makes of an answer; None where it is any other."""
+    if error.sqlstate in _NO_CONSOLE:
+        message = f"what answers at {where} is no admin console of PgBouncer"
+        hint = "give PgBouncer's own port, often 6432"
+    # PgBouncer has one SQLSTATE for all that it refuses.
+    elif error.sqlstate == "08P01" and error.message.endswith(": not allowed"):
+        message = f"PgBouncer at {where} does not let {console.user!r} ask its console"
+        hint = "add the user to stats_users in pgbouncer.ini"
+    else:
+        return None
+    return RefusedError(message, hint=hint, phase=error.phase, sqlstate=error.sqlstate)
