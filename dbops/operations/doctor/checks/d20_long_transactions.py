@@ -11,28 +11,33 @@ from dbops.operations.doctor.servers import Server
 from dbops.results import Status
 from dbops.units import duration_text
 
-# Vacuum and a base backup take as long as they take, and are no client's transaction.
+# Vacuum, a base backup, replication and its first copy take as long as they take. A
+# transaction that is idle after an ANALYZE is nobody's maintenance any more; a worker
+# of an extension, such as pg_cron, is a client like any other.
 # https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-ACTIVITY-VIEW
-OLDEST = """
+OPEN = """
     SELECT a.pid,
            extract(epoch FROM pg_catalog.clock_timestamp() - a.xact_start)::float8
              AS age_s,
-           a.state,
+           coalesce(a.state, 'at work') AS state,
            coalesce(nullif(a.application_name, ''), '(no name)') AS application,
-           a.datname::text AS database
+           coalesce(a.datname::text, '(no database)') AS database
       FROM pg_catalog.pg_stat_activity a
      WHERE a.xact_start IS NOT NULL
-       AND a.backend_type = 'client backend'
        AND a.pid <> pg_catalog.pg_backend_pid()
-       AND a.query !~* '^\\s*(vacuum|analyze)'
+       AND a.backend_type NOT IN ('autovacuum worker', 'autovacuum launcher',
+             'parallel worker', 'slotsync worker', 'startup', 'walsender')
+       AND a.backend_type NOT LIKE 'logical replication %'
+       AND NOT (a.state = 'active' AND a.query ~* {maintenance})
      ORDER BY a.xact_start
-     LIMIT 20
 """
+# Comments may stand before the word.
+_MAINTENANCE = r"'^(\s|--[^\n]*\n|/\*([^*]|\*[^/])*\*/)*(vacuum|analyze)\M'"
 
 
 async def find(server: Server, limits: Limits) -> Found:
     """Grade the age of each open transaction."""
-    rows = await server.rows(OLDEST)
+    rows = await server.rows(OPEN.format(maintenance=_MAINTENANCE))
     if not rows:
         return Found("no other transaction is open")
     graded = [(row, limits["value"].graded(row["age_s"])) for row in rows]
