@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 
 from dbops.credentials import Credentials
-from dbops.endpoint import Address, Endpoint
+from dbops.endpoint import Address, Endpoint, SessionAttrs
 from dbops.engine.dial import Call, dial
 from dbops.engine.driver import Connection, close
 from dbops.engine.faults import INVALID_PASSWORD, translate, translated
@@ -52,12 +52,17 @@ class Connector:
         self._credentials = credentials
         self.options = options or ConnectOptions()
         self._is_pooled = False
-        self._only: Address | None = None
+        self._only: tuple[Address, SessionAttrs] | None = None
 
-    def to(self, address: Address) -> "Connector":
-        """Return a connector to one of the endpoint's hosts, whatever its role."""
+    def to(self, address: Address, wanted: SessionAttrs = "any") -> "Connector":
+        """Return a connector to one of the endpoint's hosts.
+
+        Args:
+            address: Which host.
+            wanted: Which role it has to have.
+        """
         other = Connector(self._credentials, self.options)
-        other._only = address  # our own copy
+        other._only = address, wanted  # our own copy
         return other
 
     @property
@@ -132,7 +137,8 @@ class Connector:
     def _narrowed(self, endpoint: Endpoint) -> Endpoint:
         if self._only is None:
             return endpoint
-        return replace(endpoint, addresses=(self._only,), target_session_attrs="any")
+        address, wanted = self._only
+        return replace(endpoint, addresses=(address,), target_session_attrs=wanted)
 
     async def login(self) -> Endpoint:
         """Return the endpoint with a password for one connection of another driver.

@@ -1,162 +1,151 @@
 """How is what was observed judged?"""
 
+from collections.abc import Callable, Mapping, Sequence
+from math import ceil, floor
 from typing import Any, NamedTuple
 
-from dbops.operations.lag.answer import Cause, Freshness, Lag, Node, Pipeline
-from dbops.results import Status, grade, worst
+from dbops.limits import Limit, Unit
+from dbops.operations.lag.answer import Answer, Node
+from dbops.operations.lag.flow import Flow, flow
+from dbops.operations.lag.kinds import Cause, Freshness
+from dbops.operations.lag.waiting import Observed
+from dbops.operations.lag.wording import REMEDIES, summary
+from dbops.operations.replica.judgement import Token, grant, judged
+from dbops.results import Status, worst
+
+_MS = 1000
 
 
-class Verdict(NamedTuple):
-    """What the identities alone decide."""
+class Bounds(NamedTuple):
+    """How far behind the reader is: at least, and at most."""
 
-    status: Status
-    cause: Cause
-    summary: str
-
-
-def compared(
-    writer: dict[str, Any], reader: dict[str, Any], *, require_replica: bool
-) -> Verdict | None:
-    """Compare who the two are before comparing any position."""
-    if writer["system_identifier"] != reader["system_identifier"]:
-        return Verdict(
-            Status.FAIL,
-            Cause.WRONG_CLUSTER,
-            "the reader belongs to another cluster than the writer",
-        )
-    if not reader["is_in_recovery"]:
-        same = ("started", "port")
-        if all(writer[name] == reader[name] for name in same):
-            return Verdict(
-                Status.FAIL if require_replica else Status.WARN,
-                Cause.READER_IS_WRITER,
-                "the reader is the writer itself: there is no replica to be behind",
-            )
-        return Verdict(
-            Status.FAIL,
-            Cause.SPLIT_BRAIN,
-            "the reader was promoted: there are two primaries",
-        )
-    if reader["timeline"] not in (None, writer["timeline"]):
-        return Verdict(
-            Status.FAIL,
-            Cause.TIMELINE_DIVERGED,
-            "the reader follows another timeline than the writer",
-        )
-    return None
-
-
-def decided(verdict: Verdict, *, writer: Node, reader: Node) -> Lag:
-    """Answer where the identities alone decide: no number would mean anything."""
-    freshness, pipeline = Freshness.UNKNOWN, Pipeline.BROKEN
-    if verdict.cause in (Cause.READER_IS_WRITER, Cause.SPLIT_BRAIN):
-        freshness = Freshness.NOT_APPLICABLE
-    if verdict.cause is Cause.READER_IS_WRITER:
-        pipeline = Pipeline.NOT_APPLICABLE
-    return Lag(
-        status=verdict.status,
-        freshness=freshness,
-        pipeline=pipeline,
-        cause=verdict.cause,
-        summary=verdict.summary,
-        reader=reader,
-        writer=writer,
-    )
-
-
-class Observed(NamedTuple):
-    """What was seen on the reader while the writer's token was waited for."""
-
-    state: dict[str, Any]
-    """The row of ON_READER, after the wait."""
-    behind: dict[str, Any]
-    """The row of BEHIND, after the wait."""
-    caught_up_s: float | None
-    """Seconds until the token was replayed; None when it was not."""
+    freshness: Freshness
+    low_s: float | None = None
+    high_s: float | None = None
 
 
 def measured(
-    observed: Observed, *, warn_s: float, fail_s: float, writer: Node, reader: Node
-) -> Lag:
+    observed: Observed, token: Token, *, limits: Mapping[Unit, Limit], reader: Node
+) -> Answer:
     """Grade freshness and pipeline; the status is the worse of both."""
-    pipeline, pipeline_status, pipeline_cause, requires = _pipeline(observed.state)
-    freshness, low_s, high_s = _freshness(observed, fail_s)
-    is_fresh = freshness is Freshness.FRESH
-    cause = pipeline_cause
-    if cause is None and not is_fresh:
-        cause = _why_behind(observed)
-    graded = grade(high_s if is_fresh else low_s, warn=warn_s, fail=fail_s)
-    return Lag(
-        status=worst((graded, pipeline_status)),
-        freshness=freshness,
-        pipeline=pipeline,
+    bounds, state = bounded(observed, token), observed.last.state
+    is_pending = bounds.freshness is Freshness.TRANSPORT_BEHIND
+    current = flow(
+        state,
+        pending_s=observed.waited_s if is_pending else 0.0,
+        warn_s=limits["s"].warn,
+    )
+    size = _bytes(observed, bounds.freshness)
+    fresh_status = worst(
+        (graded(bounds, limits["s"]), limits.get("B", Limit(None, None)).graded(size))
+    )
+    cause = _cause(observed, bounds.freshness, current)
+    requires = current.requires
+    if bounds.freshness is Freshness.UNKNOWN:
+        requires = requires or grant(state)
+    return Answer(
+        status=worst((fresh_status, current.status)),
+        freshness=bounds.freshness,
+        freshness_status=fresh_status,
+        pipeline=current.pipeline,
+        pipeline_status=current.status,
         cause=cause,
-        summary=_summary(freshness, pipeline, low_s),
-        lag_low_s=round(low_s, 3),
-        lag_high_s=None if high_s is None else round(high_s, 3),
-        bytes_behind=max(observed.behind["unreplayed"], 0),
-        waited_s=round(fail_s if high_s is None or not is_fresh else high_s, 3),
+        summary=summary(
+            bounds.freshness,
+            bounds.low_s,
+            bounds.high_s,
+            cause=cause,
+            pipeline=current.pipeline,
+            reader=reader,
+            is_uncertain=is_uncertain(bounds, limits["s"]),
+        ),
+        remedy=REMEDIES.get(cause) if cause else None,
+        lag_low_s=_rounded(bounds.low_s, floor),
+        lag_high_s=_rounded(bounds.high_s, ceil),
+        bytes_behind=size,
+        waited_s=round(observed.waited_s, 3),
+        as_of=observed.last.at if bounds.low_s is not None else None,
         requires=requires,
         reader=reader,
-        writer=writer,
     )
 
 
-def _freshness(
-    observed: Observed, fail_s: float
-) -> tuple[Freshness, float, float | None]:
-    """Bound the lag: what it is, at least, and at most (None where nothing bounds it).
-
-    A token that was not replayed within `fail_s` makes the reader at least that late,
-    and at most as late as the writer's clock was from the last commit that the reader
-    has replayed: both stamps are the writer's, so no clock skew enters.
-    """
-    if observed.caught_up_s is not None:
-        return Freshness.FRESH, 0.0, observed.caught_up_s
-    behind = observed.behind
-    oldest_s: float | None = behind["oldest_s"]
-    high_s = None if oldest_s is None else max(oldest_s, 0.0) + fail_s
-    if behind["unreceived"] > 0:
-        return Freshness.TRANSPORT_BEHIND, fail_s, high_s
-    return Freshness.APPLY_BEHIND, fail_s, high_s
-
-
-def _pipeline(
-    state: dict[str, Any],
-) -> tuple[Pipeline, Status, Cause | None, str | None]:
-    """Judge the flow of changes: pipeline, status, cause, missing privilege."""
-    if state["pause_state"] not in (None, "not paused"):
-        return Pipeline.PAUSED, Status.WARN, Cause.REPLAY_PAUSED, None
-    if state["receiver_pid"] is None:
-        return Pipeline.NO_RECEIVER, Status.FAIL, Cause.RECEIVER_DOWN, None
-    if state["receiver_status"] is None:
-        grant = f"GRANT pg_read_all_stats TO {state['role']}"
-        return Pipeline.UNKNOWN, Status.WARN, None, grant
-    if state["receiver_status"] != "streaming":
-        return Pipeline.NOT_STREAMING, Status.WARN, Cause.RECEIVER_DOWN, None
-    limit_s = state["receiver_timeout_s"]
-    if limit_s and state["silent_s"] is not None and state["silent_s"] > limit_s:
-        return Pipeline.SILENT, Status.FAIL, Cause.SLOW_TRANSPORT, None
-    return Pipeline.STREAMING, Status.OK, None, None
+def bounded(observed: Observed, token: Token) -> Bounds:
+    """Bound the lag: the age of the oldest commit that the reader lacks."""
+    last, lacks = observed.last, observed.missing
+    verdict = judged(token, last.state)
+    if verdict == "replayed":
+        known = [last.since_asked_s]
+        if lacks is not None:
+            known += [] if lacks.age_high_s is None else [lacks.age_high_s]
+            known += [observed.asking_s] if lacks.is_none else []
+        return Bounds(Freshness.FRESH, 0.0, min(known))
+    if verdict == "unproved":
+        return Bounds(Freshness.UNKNOWN)
+    if lacks is not None and lacks.is_none:
+        return Bounds(Freshness.FRESH, 0.0, observed.asking_s)
+    is_transport = (last.state["bytes_unreceived"] or 0) > 0
+    behind = Freshness.TRANSPORT_BEHIND if is_transport else Freshness.APPLY_BEHIND
+    if lacks is None:
+        return Bounds(behind, max(last.since_told_s, 0.0))
+    low_s = last.since_told_s if lacks.is_proved else 0.0
+    if lacks.age_low_s is not None:
+        # It was told a moment after the look.
+        low_s = max(low_s, lacks.age_low_s - observed.asking_s)
+    high_s = lacks.age_high_s
+    return Bounds(behind, low_s, None if high_s is None else max(high_s, low_s))
 
 
-def _why_behind(observed: Observed) -> Cause:
-    if observed.state["conflicts"] or observed.behind["conflicts"]:
-        return Cause.RECOVERY_CONFLICT
-    if observed.behind["unreceived"] > 0:
+def graded(bounds: Bounds, limit: Limit) -> Status:
+    """Judge the bounds: certainly bad, certainly good, or worth a warning."""
+    if bounds.low_s is None:
+        return Status.UNKNOWN
+    if bounds.freshness is Freshness.FRESH:
+        return limit.graded(bounds.high_s)
+    least = limit.graded(bounds.low_s)
+    if bounds.high_s is not None and limit.graded(bounds.high_s) is least:
+        return least
+    return worst((least, Status.WARN))
+
+
+def is_uncertain(bounds: Bounds, limit: Limit) -> bool:
+    """Tell whether the failing threshold lies between the bounds."""
+    if bounds.low_s is None or bounds.freshness is Freshness.FRESH:
+        return False
+    is_bad = limit.graded(bounds.low_s) is Status.FAIL
+    may_be = bounds.high_s is None or limit.graded(bounds.high_s) is Status.FAIL
+    return may_be and not is_bad
+
+
+def _bytes(observed: Observed, freshness: Freshness) -> int | None:
+    if freshness is Freshness.FRESH or observed.missing is None:
+        # A fresh reader lacked so much a moment ago.
+        known = observed.first if freshness is Freshness.FRESH else observed.last
+        size = known.state["bytes_behind"]
+        return None if size is None else max(size, 0)
+    return observed.missing.bytes_behind
+
+
+def _cause(observed: Observed, freshness: Freshness, current: Flow) -> Cause | None:
+    if freshness is Freshness.APPLY_BEHIND:
+        return why_not_replayed([observed.last.state, observed.first.state])
+    if current.cause is not None:
+        return current.cause
+    if freshness is Freshness.TRANSPORT_BEHIND:
         return Cause.SLOW_TRANSPORT
-    return Cause.APPLY_DELAY if observed.state["apply_delay_s"] else Cause.SLOW_APPLY
+    return None
 
 
-def _summary(freshness: Freshness, pipeline: Pipeline, low_s: float) -> str:
-    flow = {
-        Pipeline.STREAMING: "changes are streaming",
-        Pipeline.PAUSED: "replay is paused",
-        Pipeline.NO_RECEIVER: "nothing is being received",
-        Pipeline.NOT_STREAMING: "the receiver is not streaming",
-        Pipeline.SILENT: "the receiver has heard nothing for too long",
-    }.get(pipeline, "whether changes stream is hidden from this role")
-    if freshness is Freshness.FRESH:
-        return f"the reader has everything that the writer had; {flow}"
-    where = "received" if freshness is Freshness.TRANSPORT_BEHIND else "replayed"
-    return f"the reader has not {where} what the writer had {low_s:g} s ago; {flow}"
+def why_not_replayed(states: Sequence[dict[str, Any]]) -> Cause:
+    """Say what holds the replay back, by rows of ON_READER, the newest first."""
+    newest = states[0]
+    if newest["pause_state"] not in (None, "not paused"):
+        return Cause.REPLAY_PAUSED
+    if any(state["conflicts"] for state in states):
+        return Cause.RECOVERY_CONFLICT
+    return Cause.APPLY_DELAY if newest["apply_delay_s"] else Cause.SLOW_APPLY
+
+
+def _rounded(value_s: float | None, way: Callable[[float], int]) -> float | None:
+    """Round to milliseconds, outwards: the truth stays between the bounds."""
+    return None if value_s is None else way(value_s * _MS) / _MS

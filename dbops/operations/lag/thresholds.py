@@ -17,3 +17,16 @@ def thresholds(warn: Sequence[Amount], fail: Sequence[Amount]) -> Mapping[Unit, 
         UsageError: If another unit is given, or one that fails before it warns.
     """
     return limits(DEFAULTS, warn=warn, fail=fail)
+
+
+def patience_s(limits: Mapping[Unit, Limit], limit_s: float | None) -> float:
+    """Return how long a token is waited for: until the failing threshold.
+
+    Args:
+        limits: The thresholds.
+        limit_s: No longer than that; None for no such bound.
+    """
+    default_s = DEFAULTS["s"].fail or 0.0
+    wanted_s = limits["s"].fail
+    wanted_s = default_s if wanted_s is None else wanted_s
+    return wanted_s if limit_s is None else max(min(wanted_s, limit_s), 0.0)

@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple
 from dbops.errors import RefusedError, UnreachableError
 
 Verdict = Literal["replayed", "not_yet", "is_writer", "unproved"]
+Relation = Literal["follows", "is_writer", "stranger", "promoted", "diverged"]
 
 
 class Token(NamedTuple):
@@ -18,6 +19,10 @@ class Token(NamedTuple):
     """Which cluster."""
     instance: tuple[object, ...]
     """Which server of it: when it started, its port."""
+    snapshot: str = ""
+    """What was committed when the position was asked for."""
+    is_all: bool = True
+    """Whether every commit so far lies before the position."""
 
 
 def judged(token: Token, state: dict[str, Any]) -> Verdict:
@@ -26,33 +31,54 @@ def judged(token: Token, state: dict[str, Any]) -> Verdict:
     Raises:
         RefusedError: If the reader does not follow this writer, and never will.
     """
-    if state["system_identifier"] != token.system_identifier:
-        raise RefusedError(
-            "the reader belongs to another cluster than the writer",
-            hint="check DATABASE_URL and DATABASE_READER_URL",
-            phase="replica",
-        )
-    if not state["is_in_recovery"]:
-        if (state["started"], state["port"]) == token.instance:
-            return "is_writer"
-        raise RefusedError(
-            "the reader was promoted: there are two primaries",
-            hint="find out which one applications write to, and rebuild the other",
-            phase="replica",
-        )
-    timeline = _timeline(state)
-    if timeline > token.timeline:
-        raise RefusedError(
-            f"the reader follows timeline {timeline}, and the writer is on "
-            f"{token.timeline}: it is not this writer that the reader follows",
-            hint="another server was promoted; point DATABASE_URL at it",
-            phase="replica",
-        )
+    relation = related(token, state)
+    if relation == "is_writer":
+        return "is_writer"
+    if relation != "follows":
+        text, hint = told(relation, token, state)
+        raise RefusedError(text, hint=hint, phase="replica")
     if not state["is_replayed"]:
         return "not_yet"
-    if timeline == token.timeline:
+    if timeline_of(state) == token.timeline:
         return "replayed"
-    return "unproved" if _is_hidden(state) else "not_yet"
+    return "unproved" if is_hidden(state) else "not_yet"
+
+
+def related(token: Token, state: dict[str, Any]) -> Relation:
+    """Compare who the two are, before any position."""
+    if state["system_identifier"] != token.system_identifier:
+        return "stranger"
+    if not state["is_in_recovery"]:
+        is_same = (state["started"], state["port"]) == token.instance
+        return "is_writer" if is_same else "promoted"
+    return "diverged" if timeline_of(state) > token.timeline else "follows"
+
+
+def told(relation: Relation, token: Token, state: dict[str, Any]) -> tuple[str, str]:
+    """Say why the reader does not follow this writer, and what to do about it."""
+    match relation:
+        case "stranger":
+            return (
+                "the reader belongs to another cluster than the writer",
+                "check DATABASE_URL and DATABASE_READER_URL",
+            )
+        case "promoted":
+            return (
+                "the reader was promoted: there are two primaries",
+                "find out which one applications write to, and rebuild the other",
+            )
+        case "diverged":
+            timelines = f"{timeline_of(state)}, and the writer is on {token.timeline}"
+            text = f"the reader follows timeline {timelines}"
+            return (
+                f"{text}: it is not this writer that the reader follows",
+                "another server was promoted; point DATABASE_URL at it",
+            )
+        case _:
+            return (
+                "the reader is the writer itself: there is no replica to be behind",
+                "point DATABASE_READER_URL at a standby",
+            )
 
 
 def late(
@@ -82,8 +108,8 @@ def _why(state: dict[str, Any], token: Token) -> tuple[str, str]:
             "it receives nothing, no WAL receiver runs",
             "look into the reader's log, and at its primary_conninfo",
         )
-    if state["is_replayed"] and _timeline(state) < token.timeline:
-        where = f"it is still on timeline {_timeline(state)}"
+    if state["is_replayed"] and timeline_of(state) < token.timeline:
+        where = f"it is still on timeline {timeline_of(state)}"
         return (
             f"{where}, the writer on {token.timeline}",
             "a reader that cannot follow a promotion has to be rebuilt",
@@ -101,9 +127,11 @@ def _why(state: dict[str, Any], token: Token) -> tuple[str, str]:
     return f"{bytes_behind} bytes are missing", "wait longer; see: dbops lag"
 
 
-def _timeline(state: dict[str, Any]) -> int:
+def timeline_of(state: dict[str, Any]) -> int:
+    """Return the timeline that the reader is known to be on; 0 for unknown."""
     return int(state["received_timeline"] or state["known_timeline"] or 0)
 
 
-def _is_hidden(state: dict[str, Any]) -> bool:
+def is_hidden(state: dict[str, Any]) -> bool:
+    """Tell whether the role may not see what the receiver does."""
     return state["receiver_pid"] is not None and state["receiver_status"] is None

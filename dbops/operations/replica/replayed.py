@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dbops.engine.connect import Connector, Dialled
+from dbops.engine.read_only import ReadOnly
 from dbops.errors import RefusedError, UnreachableError
 from dbops.operations.replica.answer import Followed
 from dbops.operations.replica.judgement import Token, Verdict, grant, judged, late
 from dbops.operations.replica.polling import LateError, polled
 from dbops.operations.replica.questions import IS_AURORA, ON_READER
-from dbops.operations.replica.token import only_row, taken
+from dbops.operations.replica.token import taken
 from dbops.operations.replica.visible import Version, until_visible
 from dbops.results import Status
 
@@ -90,12 +91,13 @@ class _Watch:
 
     async def ask(self, reader: Dialled) -> Verdict | None:
         """Return the verdict over the reader; None while it has not followed."""
+        questions = ReadOnly(reader)
         if self.where != str(reader.address):
-            if await reader.connection.fetchval(IS_AURORA):
+            if await questions.value(IS_AURORA):
                 raise _no_position(str(reader.address))
             self.where = str(reader.address)
         self.attempts += 1
-        self.state = await only_row(reader, ON_READER, self.token.position)
+        self.state = await questions.row(ON_READER, self.token.position)
         verdict = judged(self.token, self.state)
         missing = max(self.state["bytes_behind"] or 0, 0)
         if self.bytes_behind is None:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from dbops.engine.connect import Dialled
+from dbops.engine.read_only import ReadOnly
 from dbops.errors import RefusedError
 from dbops.operations.replica.judgement import Token
 from dbops.operations.replica.polling import FIRST_PAUSE_S
@@ -19,24 +20,48 @@ async def taken(writer: Dialled) -> Token | str:
 
     On Aurora there is none; the return value is its address then.
 
-    Not the position of the last insert: after a switch of WAL files it lies beyond all
-    that a standby can get before the next write. And not what is flushed at once: with
-    synchronous_commit off, a commit is acknowledged before that.
+    Raises:
+        RefusedError: If the writer is a standby.
+        DbopsError: As `ReadOnly.rows`.
     """
-    if await writer.connection.fetchval(IS_AURORA):
+    questions = ReadOnly(writer)
+    if await questions.value(IS_AURORA):
         return str(writer.address)
-    row = await only_row(writer, ON_WRITER)
+    row = await questions.row(ON_WRITER)
     if row["is_in_recovery"]:
         raise RefusedError(
             f"{writer.address} is given as the writer and is a standby",
             hint="point DATABASE_URL at the primary",
             phase="replica",
         )
+    return await token_of(questions, row)
+
+
+async def token_of(
+    writer: ReadOnly, row: dict[str, Any], *, is_patient: bool = True
+) -> Token:
+    """Return the position that a primary's row of ON_WRITER leads to.
+
+    Not the position of the last insert: after a switch of WAL files it lies beyond all
+    that a standby can get before the next write. And not what is flushed at once: with
+    synchronous_commit off, a commit is acknowledged before that. What never ends with
+    a commit, such as the last page of a bulk load, is not flushed for long.
+
+    Args:
+        writer: The primary.
+        row: Its row of ON_WRITER.
+        is_patient: Wait until every commit is flushed; without, `is_all` tells
+            whether it was.
+
+    Raises:
+        DbopsError: As `ReadOnly.rows`.
+    """
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + _DELAYS * row["wal_writer_delay_s"]
+    wait_s = _DELAYS * row["wal_writer_delay_s"] if is_patient else 0.0
+    deadline = loop.time() + wait_s
     while True:
         is_due = loop.time() >= deadline
-        flushed = await only_row(writer, FLUSHED, row["inserted"])
+        flushed = await writer.row(FLUSHED, row["inserted"])
         if flushed["is_all"] or is_due:
             break
         await asyncio.sleep(FIRST_PAUSE_S)
@@ -45,11 +70,6 @@ async def taken(writer: Dialled) -> Token | str:
         timeline=row["timeline"],
         system_identifier=row["system_identifier"],
         instance=(row["started"], row["port"]),
+        snapshot=row["snapshot"],
+        is_all=is_patient or flushed["is_all"],
     )
-
-
-async def only_row(server: Dialled, query: str, *arguments: object) -> dict[str, Any]:
-    """Ask for one row."""
-    row = await server.connection.fetchrow(query, *arguments)
-    assert row is not None  # the queries return one row by construction  # noqa: S101
-    return dict(row)
