@@ -8,12 +8,12 @@ import pytest
 from dbops.errors import ConfigError, UsageError
 from dbops.limits import Limit
 from dbops.operations.pool.budget import Budget
-from dbops.operations.pool.demand import Term
 from dbops.operations.pool.engines import engines
 from dbops.operations.pool.fleet import fleet
 from dbops.operations.pool.judge import Judge
 from dbops.operations.pool.layout import Layout, budget
 from dbops.operations.pool.pgbouncer import told
+from dbops.operations.pool.term import Term
 from dbops.operations.pool.thresholds import thresholds
 from dbops.results import Status
 from dbops.settings import Settings, load_settings

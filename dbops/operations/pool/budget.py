@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from dbops.operations.pool.demand import Term
+from dbops.operations.pool.term import Term
 from dbops.results import Model, Status
 
 Side = Literal["writer", "reader", "pgbouncer"]

@@ -12,7 +12,8 @@ from dbops.engine.simple import simple_rows
 from dbops.errors import DbopsError, RefusedError, UnreachableError
 from dbops.limits import Limit
 from dbops.operations.pool.pgbouncer import told
-from dbops.operations.pool.pooler import WAITING, Answers, PgBouncer, read
+from dbops.operations.pool.pooler import WAITING, PgBouncer
+from dbops.operations.pool.reading import Answers, read
 from dbops.settings import Settings
 
 # What a PostgreSQL server says to SHOW POOLS, and to the name of the console.

@@ -8,43 +8,12 @@ from typing import Self
 
 from dbops.operations.pool.engines import PoolSettings, Role
 from dbops.operations.pool.fleet import Fleet
-from dbops.results import Model
-
-APPLICATION = ("service", "jobs", "pgbouncer")
-"""The terms that follow the application where it goes."""
-
-
-class Term(Model):
-    """One summand of the demand."""
-
-    name: str
-    """What opens these connections."""
-    connections: int | None
-    """How many at most; null when there is no limit."""
-    how: str
-    """The arithmetic behind that number."""
-    why: str
-    """What it is, and where its numbers come from."""
-
-
-# What is never configured anywhere, and is missed first when a server is full.
-_MIGRATIONS = Term(
-    name="migrations",
-    connections=2,
-    how="2",
-    why="dbops migrate: one that migrates, one that looks for who stands in its way",
-)
-_MONITORING = Term(
-    name="monitoring",
-    connections=2,
-    how="2",
-    why="a constant: one of dbops, one of an exporter",
-)
-_HUMANS = Term(
-    name="humans",
-    connections=5,
-    how="5",
-    why="a constant: people with psql while something is wrong",
+from dbops.operations.pool.term import (
+    APPLICATION,
+    HUMANS,
+    MIGRATIONS,
+    MONITORING,
+    Term,
 )
 
 
@@ -164,5 +133,5 @@ def with_constants(demand: Demand, role: Role, fleet: Fleet) -> Demand:
     """Add what every database of a fleet has besides its application."""
     if fleet.replicas is None:
         return demand
-    migrations = (_MIGRATIONS,) if role == "writer" else ()
-    return replace(demand, terms=(*demand.terms, *migrations, _MONITORING, _HUMANS))
+    migrations = (MIGRATIONS,) if role == "writer" else ()
+    return replace(demand, terms=(*demand.terms, *migrations, MONITORING, HUMANS))

@@ -1,5 +1,6 @@
 """How many processes does the application have at most?"""
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -46,10 +47,8 @@ class Fleet:
 
     def most_replicas(self, pods: int) -> int:
         """Return the largest number of replicas whose deploy has at most `pods`."""
-        most = max(pods, 0)
-        while most > 0 and self.pods(most) > pods:
-            most -= 1
-        return most
+        numbers = range(max(pods, 0) + 1)
+        return max(bisect_right(numbers, pods, key=self.pods) - 1, 0)
 
 
 def fleet(settings: Settings) -> Fleet:

@@ -71,7 +71,7 @@ class Judge:
             return 0
         if not demand.per_pod:
             return None
-        return self.fleet.most_replicas(int(room / demand.per_pod))
+        return self.fleet.most_replicas(int(int(room) / demand.per_pod))
 
     def _reason(self, side: Side, demand: Demand, usable: int) -> str | None:
         if demand.total is None:

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 
 from dbops.limits import Amount
 from dbops.operations.pool.budget import Budget, Side, SideBudget, WhatIf
-from dbops.operations.pool.demand import Demand, Term, direct, pooled, with_constants
+from dbops.operations.pool.demand import Demand, direct, pooled, with_constants
 from dbops.operations.pool.engines import PoolSettings, Role
 from dbops.operations.pool.fleet import Fleet
 from dbops.operations.pool.judge import Judge, whole
+from dbops.operations.pool.term import Term
 
 
 @dataclass(frozen=True)

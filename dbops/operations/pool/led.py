@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from dbops.engine.read_only import ReadOnly
 from dbops.operations.pool.budget import Side
-from dbops.operations.pool.demand import Term
 from dbops.operations.pool.engines import Role, engines
 from dbops.operations.pool.layout import Layout
 from dbops.operations.pool.pgbouncer import told
 from dbops.operations.pool.pooler import PgBouncer
 from dbops.operations.pool.routes import Place, said, shown
 from dbops.operations.pool.server import ServerConnections
+from dbops.operations.pool.term import Term
 from dbops.settings import Settings
 
 

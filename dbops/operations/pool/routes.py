@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from dbops.endpoint import Address
-from dbops.operations.pool.demand import Term
 from dbops.operations.pool.engines import Role
 from dbops.operations.pool.pgbouncer import Told
 from dbops.operations.pool.pooler import PgBouncer, Route
+from dbops.operations.pool.term import Term
 
 _HERE = ("localhost", "127.0.0.1", "::1")
 _WHY = "what PgBouncer opens at most"

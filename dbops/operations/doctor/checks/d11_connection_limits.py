@@ -4,7 +4,7 @@ from dbops.limits import Limit
 from dbops.operations.doctor.answer import Finding
 from dbops.operations.doctor.check import Found, Limits, ServerCheck, severity
 from dbops.operations.doctor.servers import Server
-from dbops.operations.pool.server import CLIENTS
+from dbops.operations.pool.questions import CLIENTS
 from dbops.results import Status
 
 # A limit of 0 shuts somebody out on purpose; a superuser is held to none.
