@@ -6,9 +6,6 @@ from dbops.operations.lag.kinds import Cause, Pipeline
 from dbops.operations.replica.judgement import grant, is_hidden
 from dbops.results import Status, worst
 
-# So long nothing may have come although the writer has more.
-_SHORT_SILENCE_S = 1.0
-
 
 class Flow(NamedTuple):
     """The verdict over the pipeline."""
@@ -19,18 +16,14 @@ class Flow(NamedTuple):
     requires: str | None = None
 
 
-def flow(
-    state: dict[str, Any], *, pending_s: float = 0.0, warn_s: float | None = None
-) -> Flow:
+def flow(state: dict[str, Any], *, warn_s: float | None = None) -> Flow:
     """Judge a reader's row of ON_READER.
 
     Args:
         state: The row.
-        pending_s: How long the writer has had more than the reader has received; 0
-            where it has not.
         warn_s: An apply delay of that is worth a warning; None is never.
     """
-    found = [_received(state, pending_s)]
+    found = [_received(state)]
     if state["pause_state"] not in (None, "not paused"):
         found.append(Flow(Pipeline.PAUSED, Status.WARN, Cause.REPLAY_PAUSED))
     delay_s = state["apply_delay_s"]
@@ -45,7 +38,7 @@ def flow(
     return next(it for it in reversed(found) if it.status is status)
 
 
-def _received(state: dict[str, Any], pending_s: float) -> Flow:
+def _received(state: dict[str, Any]) -> Flow:
     if state["receiver_pid"] is None:
         return _without_receiver(state)
     if is_hidden(state):
@@ -56,8 +49,6 @@ def _received(state: dict[str, Any], pending_s: float) -> Flow:
     # A healthy receiver asks its sender for a word after half of that time.
     if limit_s and silent_s > limit_s:
         return Flow(Pipeline.SILENT, Status.FAIL, Cause.SLOW_TRANSPORT)
-    if pending_s and silent_s >= max(pending_s, _SHORT_SILENCE_S):
-        return Flow(Pipeline.SILENT, Status.WARN, Cause.SLOW_TRANSPORT)
     return Flow(Pipeline.STREAMING, Status.OK)
 
 

@@ -29,12 +29,7 @@ def measured(
 ) -> Answer:
     """Grade freshness and pipeline; the status is the worse of both."""
     bounds, state = bounded(observed, token), observed.last.state
-    is_pending = bounds.freshness is Freshness.TRANSPORT_BEHIND
-    current = flow(
-        state,
-        pending_s=observed.waited_s if is_pending else 0.0,
-        warn_s=limits["s"].warn,
-    )
+    current = flow(state, warn_s=limits["s"].warn)
     size = _bytes(observed, bounds.freshness)
     fresh_status = worst(
         (graded(bounds, limits["s"]), limits.get("B", Limit(None, None)).graded(size))
