@@ -161,6 +161,17 @@ class Checked(NamedTuple):
     """Whether it was not asked; the summary says why."""
 
 
+def _of_all(asked: Sequence[Checked]) -> str:
+    bad = [it for it in asked if it.status is not Status.OK]
+    if not bad:
+        return f"all of {len(asked)} questions have good answers"
+    first = max(bad, key=lambda it: _SEVERITY.index(it.status))
+    others = ", ".join(f"{it.id} {it.status}" for it in bad if it is not first)
+    said = f"{len(bad)} of {len(asked)} questions have no good answer"
+    also = f"; also {others}" if others else ""
+    return f"{said}: {first.id}: {first.summary}{also}"
+
+
 class Result(Model):
     """What an operation answers: facts and one status."""
 
@@ -186,18 +197,12 @@ class Result(Model):
         if isinstance(said, str):
             return said
         asked = [it for it in self.checked() if not it.is_skipped]
-        bad = [it for it in asked if it.status is not Status.OK]
-        if bad:
-            first = max(bad, key=lambda it: _SEVERITY.index(it.status))
-            others = ", ".join(it.id for it in bad if it is not first)
-            return f"{first.summary}; also {others}" if others else first.summary
-        if self.problem is not None:
-            return self.problem.message
         if len(asked) == 1:
             return asked[0].summary
-        if asked:
-            return f"all of {len(asked)} questions have good answers"
-        return f"the status is {self.status}"
+        if not asked:
+            problem = self.problem
+            return problem.message if problem else f"the status is {self.status}"
+        return _of_all(asked)
 
     @property
     def outcome(self) -> Outcome:

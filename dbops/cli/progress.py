@@ -51,7 +51,10 @@ def brief(ended: Ended) -> str:
         return "done by the earlier run"
     if ended.result is None:
         return "ok" if ended.exit_code == 0 else f"exit {ended.exit_code}"
-    return _facts(vars(ended.result)) or str(ended.result.status)
+    facts = _facts(vars(ended.result))
+    if facts or not ended.result.checked():
+        return facts or str(ended.result.status)
+    return ended.result.headline()
 
 
 def _facts(facts: Mapping[str, object]) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import atexit
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from typing import NoReturn
 
 from dbops.cli import exit_codes
 from dbops.cli.call import Command
-from dbops.cli.ended import bug, failed
+from dbops.cli.ended import Ended, bug, failed
 from dbops.cli.fleet import Fleet
 from dbops.cli.formats import FOR_PEOPLE, tell
 from dbops.cli.garbage import collect_seldom
@@ -26,6 +27,9 @@ def run(command: Command) -> NoReturn:
     """Run a command to the end of the process, whatever happens on the way."""
     collect_seldom()
     hush_libraries()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal or a monitoring system may know fewer characters than a database.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = _run(command)
         sys.stdout.flush()
@@ -62,14 +66,22 @@ def _run(command: Command) -> int:
     except DbopsError as error:
         return tell(command.name, [failed(DEFAULT_TARGET, error)], form)
     except Exception as error:  # noqa: BLE001 # the catch-all
-        verbose = bool(command.flags.get("verbose"))
-        ended = bug(DEFAULT_TARGET, error, verbose=verbose)
-        return tell(command.name, [ended], form)
-    return tell(
-        command.name,
-        fleet.ends(interruption, signals.exit_code),
-        form,
-        are_several=fleet.are_several,
-        progress=fleet.progress,
-        exit_code=signals.exit_code if interruption else None,
-    )
+        return tell(command.name, [_bug(command, error)], form)
+    try:
+        return tell(
+            command.name,
+            fleet.ends(interruption, signals.exit_code),
+            form,
+            are_several=fleet.are_several,
+            progress=fleet.progress,
+            exit_code=signals.exit_code if interruption else None,
+        )
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 # what cannot be told is a bug too
+        return tell(command.name, [_bug(command, error)], form)
+
+
+def _bug(command: Command, error: Exception) -> Ended:
+    verbose = bool(command.flags.get("verbose"))
+    return bug(DEFAULT_TARGET, error, verbose=verbose)

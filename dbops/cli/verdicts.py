@@ -45,11 +45,11 @@ def verdict(command: str, ended: Ended) -> Status:
 
 def sentence(ended: Ended) -> str:
     """Say in one sentence how it ended."""
-    if ended.result is not None:
-        return ended.result.headline()
-    if ended.problem is not None:
-        return ended.problem.message
-    return "done by the earlier run" if ended.earlier is not None else "done"
+    said = ended.result.headline() if ended.result is not None else ""
+    if ended.problem is not None and ended.problem.message not in said:
+        why = ended.problem.message
+        return f"{why}; {said}" if said else why
+    return said or ("done by the earlier run" if ended.earlier is not None else "done")
 
 
 def together(ended: Iterable[Ended]) -> int:

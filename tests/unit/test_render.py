@@ -124,6 +124,41 @@ def test_the_status_comes_first_and_what_is_unknown_stays_unsaid() -> None:
     assert any(line.split() == ["flag", "yes"] for line in lines)
 
 
+class Summed(Result):
+    """A result with a sentence, and two models of one kind."""
+
+    name: str
+    """A name."""
+    summary: str
+    """One sentence."""
+    first: Row
+    """One of two."""
+    second: Row
+    """The other."""
+    rare: tuple[str, ...] = ()
+    """There in rare cases."""
+    pending: tuple[str, ...]
+    """There always."""
+
+
+def test_the_summary_follows_the_status_and_is_said_once() -> None:
+    shown = Summed(
+        name="n",
+        summary="all is said",
+        first=Row(name="a", size_ms=1.0),
+        second=Row(name="b"),
+        pending=(),
+    )
+    lines = human(shown).splitlines()
+    assert lines[:2] == ["ok", "all is said"]
+    assert human(shown).count("all is said") == 1
+    words = [line.split() for line in lines]
+    assert ["first", "second"] in words
+    assert ["name", "a", "b"] in words
+    assert ["pending", "none"] in words
+    assert not any("rare" in line for line in lines)
+
+
 def test_units_stay_beside_their_numbers() -> None:
     text = human(Shown(name="n", flag=True, rows=(Row(name="a", size_ms=1.25),)))
     assert "size ms" in text

@@ -1,6 +1,6 @@
 """What the doctor answers: a diagnosis for each check."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Literal
 
@@ -82,6 +82,15 @@ class Diagnosis(Model):
     """From its first question to its answer, waiting for other checks included."""
 
 
+def _details(it: Diagnosis) -> Iterator[str]:
+    for found in it.findings:
+        yield f"{found.object}: {found.message}"
+        if found.remedy is not None:
+            yield f"remedy: {found.remedy}"
+    if it.requires is not None:
+        yield f"requires: {it.requires}"
+
+
 class Doctor(Result):
     """Every check's diagnosis; the status is the worst of them."""
 
@@ -105,7 +114,7 @@ class Doctor(Result):
                 it.title,
                 it.status,
                 it.summary,
-                [f"{found.object}: {found.message}" for found in it.findings],
+                list(_details(it)),
                 is_skipped=not it.applies,
             )
             for it in self.checks
