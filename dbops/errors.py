@@ -5,7 +5,8 @@ DbopsError
 ├── ConfigError         settings or a secret are wrong or missing
 │   └── CredentialsError    the server refused the user or the password
 ├── UnreachableError    no answer in time
-│   └── StaleReaderError    the reader has not yet what it was to have
+│   ├── StaleReaderError    the reader has not yet what it was to have
+│   └── NoReaderError       every reader is down or late, and nobody stands in
 ├── RefusedError        the server, or a guard of dbops, said no
 │   └── ReadOnlyError       a write was sent to the reader
 ├── LockedError         a lock was not obtained in time
@@ -119,6 +120,17 @@ class StaleReaderError(UnreachableError):
         details.setdefault("hint", 'wait longer, or read with otherwise="writer"')
         details.setdefault("phase", "replica")
         super().__init__(message or "the reader has not caught up", **details)
+
+
+class NoReaderError(UnreachableError):
+    """Every reader is down or later than it may be, and nobody stands in for them."""
+
+    def __init__(self, message: str = "", **details: Any) -> None:  # noqa: ANN401 # the base's
+        details.setdefault(
+            "hint", "see: dbops lag; DBOPS_READER_FALLBACK=writer lets the writer read"
+        )
+        details.setdefault("phase", "replica")
+        super().__init__(message or "no reader can be used", **details)
 
 
 class RefusedError(DbopsError):

@@ -6,20 +6,18 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Literal, Self
 
-from sqlalchemy import event
-from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from dbops.endpoint import Role
 from dbops.engine.borrowed import borrowed_connection, borrowed_session
 from dbops.engine.connect import Connectors
 from dbops.engine.context import TAKE_SNAPSHOT, Context
-from dbops.engine.fair_pool import FairPool, PoolState
-from dbops.engine.faults import sqlstate
-from dbops.engine.guard import guarded, refuse_unguarded
-from dbops.engine.made import engine_over
+from dbops.engine.engines import AUTOCOMMIT, READING, READING_ALONE, Engines
+from dbops.engine.fair_pool import PoolState
+from dbops.engine.guard import refuse_unguarded
+from dbops.engine.readers import Readers
 from dbops.engine.token import Token, has_replayed, taken
-from dbops.errors import ReadOnlyError, StaleReaderError, UsageError
+from dbops.errors import StaleReaderError, UsageError
 from dbops.settings import Settings
 from dbops.units import seconds
 
@@ -29,16 +27,6 @@ Otherwise = Literal["writer", "error"]
 # The reader begins REPEATABLE READ, READ ONLY: all statements of a transaction see one
 # snapshot, and a write that was meant for the writer fails at once, also where writer
 # and reader are the same server. (SERIALIZABLE is refused on a standby.)
-_FOR_READING = "dbops_for_reading"
-_WRITER = {"isolation_level": "READ COMMITTED"}
-_READER = {
-    "isolation_level": "REPEATABLE READ",
-    "postgresql_readonly": True,
-    _FOR_READING: True,
-}
-_AUTOCOMMIT = {"isolation_level": "AUTOCOMMIT"}
-_READING_ALONE = {**_AUTOCOMMIT, _FOR_READING: True}
-_READ_ONLY = "25006"
 
 
 class Database:
@@ -60,7 +48,8 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.connectors = Connectors(settings)
-        self._engines: dict[Role, AsyncEngine] = {}
+        self._engines = Engines(self.connectors)
+        self._readers: Readers | None = None
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
 
     async def __aenter__(self) -> Self:
@@ -77,9 +66,7 @@ class Database:
         Raises:
             ConfigError: If nothing says where the endpoint is.
         """
-        if role not in self._engines:
-            self._engines[role] = self._made(role)
-        return self._engines[role]
+        return self._engines.of(role)
 
     @asynccontextmanager
     async def writer(self) -> AsyncGenerator[AsyncSession]:
@@ -123,18 +110,24 @@ class Database:
             UsageError: If this database belongs to another event loop or process.
         """
         self._stay_home()
-        if after is None and not autocommit:
+        readers = await self._spread()
+        if after is None and not autocommit and not readers.are_judged:
+            # It connects at its first statement, and not before.
             engine = self.engine("reader")
             async with borrowed_session(engine, autoflush=False) as session:
                 yield session
             return
+        mode = READING_ALONE if autocommit else READING
         async with AsyncExitStack() as stack:
-            connection = await self._caught_up(stack, after, wait, otherwise)
-            is_alone = autocommit and connection.engine is self.engine("reader")
-            if is_alone:
-                await refuse_unguarded(connection)
-            mode = _READING_ALONE if is_alone else _READER
-            await connection.execution_options(**mode)
+            if after is None:
+                connection = await stack.enter_async_context(readers.connection(mode))
+            else:
+                limit_s = wait if isinstance(wait, float) else seconds(wait)
+                connection = await self._caught_up(stack, after, limit_s, otherwise)
+                if connection.engine is self.engine("writer"):
+                    mode = READING
+                await connection.execution_options(**mode)
+            await refuse_unguarded(connection)
             yield await stack.enter_async_context(
                 borrowed_session(connection, autoflush=False)
             )
@@ -166,7 +159,7 @@ class Database:
         """
         self._stay_home()
         async with borrowed_connection(self.engine("writer")) as connection:
-            await connection.execution_options(**_AUTOCOMMIT)
+            await connection.execution_options(**AUTOCOMMIT)
             return await taken(connection)
 
     async def warm(self) -> None:
@@ -191,33 +184,30 @@ class Database:
 
     async def dispose(self) -> None:
         """Close every pooled connection; the next use opens new ones."""
-        engines, self._engines = self._engines, {}
-        self._home = None
-        # At once: each connection to a silent server takes its time to end.
-        await asyncio.gather(*(engine.dispose() for engine in engines.values()))
+        self._home = self._readers = None
+        await self._engines.dispose()
 
     async def _caught_up(
         self,
         stack: AsyncExitStack,
-        after: Token | None,
-        wait: str | float,
+        after: Token,
+        limit_s: float,
         otherwise: Otherwise,
     ) -> AsyncConnection:
-        """Take a connection to the reader, or to the writer where it is too late."""
-        limit_s = wait if isinstance(wait, float) else seconds(wait)
+        """Take a connection to a reader, or to the writer where it is too late."""
         async with AsyncExitStack() as reading:
+            readers = await self._spread()
+            # Outside of any transaction, which would hold the replay back.
             connection = await reading.enter_async_context(
-                borrowed_connection(self.engine("reader"))
+                readers.connection(AUTOCOMMIT)
             )
-            await connection.execution_options(**_AUTOCOMMIT)
-            is_there = after is None or await has_replayed(connection, after, limit_s)
+            is_there = await has_replayed(connection, after, limit_s)
             await connection.rollback()
-            if is_there or otherwise == "error":
+            if is_there:
                 stack.push_async_exit(reading.pop_all())
-        if not is_there and otherwise == "error":
+                return connection
+        if otherwise == "error":
             raise StaleReaderError(f"the reader has not caught up within {limit_s:g} s")
-        if is_there:
-            return connection
         return await stack.enter_async_context(
             borrowed_connection(self.engine("writer"))
         )
@@ -228,27 +218,17 @@ class Database:
         Raises:
             ConfigError: As `engine`.
         """
-        pool = self.engine(role).pool
-        assert isinstance(pool, FairPool)  # as `_made` has it  # noqa: S101
-        return pool.state
+        return self._engines.pool(role)
 
-    def _made(self, role: Role) -> AsyncEngine:
-        settings = self.settings
-        connector = self.connectors.connector(role, keeps_statements=True)
-        engine = engine_over(
-            guarded(connector) if role == "reader" else connector,
-            execution_options=_READER if role == "reader" else _WRITER,
-            poolclass=FairPool,
-            pool_size=settings.pool_size,
-            max_overflow=settings.max_overflow,
-            pool_timeout=settings.pool_timeout,
-            pool_recycle=-1
-            if settings.pool_recycle is None
-            else round(settings.pool_recycle),
-            pool_pre_ping=True,
-        )
-        event.listen(engine.sync_engine, "handle_error", _judge)
-        return engine
+    async def _spread(self) -> Readers:
+        """Return what chooses among the readers, made at the first use."""
+        readers = self._readers
+        if readers is None:
+            # Two tasks may both be first: what they make shares its engines.
+            endpoint = await self.connectors.connector("reader").endpoint()
+            readers = Readers(self._engines, endpoint, self.settings, self.token)
+            self._readers = readers
+        return readers
 
     def _stay_home(self) -> None:
         """Refuse another event loop or process: its sockets would serve two masters."""
@@ -261,19 +241,3 @@ class Database:
                 f"this Database belongs to another {whose}",
                 hint="make one Database in each process and event loop",
             )
-
-
-def _judge(failure: ExceptionContext) -> None:
-    """Tell a write that was meant for the writer from a writer that is one no more.
-
-    After a failover that keeps connections open, they lead to a standby.
-
-    Raises:
-        ReadOnlyError: If the session was for reading.
-    """
-    if sqlstate(failure.original_exception) != _READ_ONLY:
-        return
-    options = failure.connection.get_execution_options() if failure.connection else {}
-    if options.get(_FOR_READING):
-        raise ReadOnlyError from failure.original_exception
-    failure.is_disconnect = True

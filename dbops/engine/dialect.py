@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import (
     AsyncAdapt_asyncpg_dbapi,
     PGDialect_asyncpg,
 )
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.util import await_only, greenlet_spawn
 from typing_extensions import override
 
@@ -70,8 +71,20 @@ class Adapted(AsyncAdapt_asyncpg_connection):
 
     @override
     def ping(self) -> None:
-        if not self.is_closed and monotonic() - self.used_at < FRESH_S:
-            return
+        if self.is_closed or monotonic() - self.used_at >= FRESH_S:
+            self._ask()
+
+    def speak(self) -> None:
+        """Say the first word now: BEGIN, or a question where there is no BEGIN.
+
+        So who is away shows while another one can still be chosen.
+        """
+        if self.autocommit:
+            self._ask()
+        elif self._transaction is None:
+            await_only(self._start_transaction())
+
+    def _ask(self) -> None:
         try:
             await_only(self._connection.execute("SELECT"))
         except Exception as error:  # noqa: BLE001 # translated by the base class
@@ -116,6 +129,19 @@ class Adapted(AsyncAdapt_asyncpg_connection):
         self.used_at = monotonic()
         if self._connection.last_status == "ROLLBACK":
             raise TransactionAbortedError
+
+
+async def speak(connection: AsyncConnection) -> None:
+    """Say a connection's first word now; see `Adapted.speak`.
+
+    Raises:
+        DbopsError: If its server cannot be reached.
+        DBAPIError: If it gives no answer.
+    """
+    raw = await connection.get_raw_connection()
+    adapted = raw.dbapi_connection
+    assert isinstance(adapted, Adapted)  # as our engines have it  # noqa: S101
+    await greenlet_spawn(adapted.speak)
 
 
 class Driver(AsyncAdapt_asyncpg_dbapi):

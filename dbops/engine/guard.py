@@ -32,11 +32,15 @@ def guarded(connector: Connector) -> Creator:
 
 
 async def refuse_unguarded(connection: AsyncConnection) -> None:
-    """Let only connections be used in autocommit mode that cannot write by themselves.
+    """Let a connection be used in autocommit mode only if it cannot write by itself.
 
     Raises:
-        RefusedError: If this one could.
+        RefusedError: If it could.
     """
+    assert connection.sync_connection is not None  # it is open  # noqa: S101
+    options = connection.sync_connection.get_execution_options()
+    if options.get("isolation_level") != "AUTOCOMMIT":
+        return
     raw = await connection.get_raw_connection()
     settings = raw.driver_connection.get_settings()  # type: ignore[union-attr] # asyncpg's
     if getattr(settings, _SETTING, None) != "on":

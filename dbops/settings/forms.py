@@ -1,6 +1,7 @@
 """The forms that settings have besides those of pydantic."""
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AliasChoices, BeforeValidator, Field
 
@@ -20,6 +21,29 @@ def _amounts(value: object) -> object:
         return tuple(amount(it) if isinstance(it, str) else it for it in words)
     return words
 
+
+class Fallback(NamedTuple):
+    """Who serves a read when no reader can."""
+
+    who: Literal["error", "writer"]
+    """The writer, or nobody."""
+    limit: int | None = None
+    """For how many sessions at once; None for any number."""
+
+
+def _fallback(value: object) -> object:
+    if isinstance(value, Fallback):
+        return value
+    found = _FALLBACK.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("one of error, writer or writer-limited(4)")
+    if found[1] is not None:
+        return Fallback("writer", int(found[1]))
+    return Fallback("writer" if found[0] == "writer" else "error")
+
+
+_FALLBACK = re.compile(r"error|writer|writer-limited\(([1-9][0-9]{0,5})\)")
+ReaderFallback = Annotated[Fallback, BeforeValidator(_fallback)]
 
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Amounts = Annotated[tuple[Amount, ...], BeforeValidator(_amounts)]

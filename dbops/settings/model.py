@@ -16,7 +16,7 @@ from pydantic import (
 from dbops import __version__
 from dbops.endpoint import Endpoint, Role, SslMode
 from dbops.settings.access import Access, Aws, access_to, secret_of, tenant_place
-from dbops.settings.forms import Amounts, Words, named_by
+from dbops.settings.forms import Amounts, Fallback, ReaderFallback, Words, named_by
 from dbops.units import Seconds
 
 Format = Literal["human", "json", "nagios", "prometheus", "github", "junit"]
@@ -96,6 +96,8 @@ class Settings(BaseModel):
     pool_class: PoolClass = "QueuePool"
     pool_timeout: Seconds = 10.0
     pool_recycle: Seconds | None = None
+    max_lag: Seconds | None = None
+    reader_fallback: ReaderFallback = Fallback("error")
 
     target: Words = ()
     format: Format = "human"

@@ -6,6 +6,7 @@ otherwise. It can
 - `freeze()`: accept, read and pass nothing on, as a network that drops packets;
 - `thaw()`: pass on again, what was held back included;
 - `cut()`: end all its connections with a reset;
+- `refuse()`: reset who connects from now on, until `accept()`;
 - `keep_open()`: tell neither side that the other has hung up;
 - `freeze_after(words)`: pass on what the client says up to these words, and no answer;
 - count the round trips of its clients;
@@ -49,6 +50,8 @@ class Proxy:
     """How many clients have connected."""
     round_trips: int = 0
     """How often a client has spoken after an answer (or first of all)."""
+    is_refusing: bool = False
+    """Whether nobody is let in."""
     _is_answered: bool = True
     _last_words: bytes | None = None
     _moving: asyncio.Event = field(default_factory=_already)
@@ -75,6 +78,14 @@ class Proxy:
     def thaw(self) -> None:
         """Pass on again, with what was held back."""
         self._moving.set()
+
+    def refuse(self) -> None:
+        """Let nobody in from now."""
+        self.is_refusing = True
+
+    def accept(self) -> None:
+        """Let everybody in again."""
+        self.is_refusing = False
 
     def keep_open(self) -> None:
         """Pass on no end of a connection, until the proxy is gone."""
@@ -176,6 +187,8 @@ async def proxy(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         try:
+            if made.is_refusing:
+                raise ConnectionRefusedError  # as a server that is away
             server = await asyncio.open_connection(behind.host, behind.port)
         except OSError:
             _reset(writer)

@@ -84,7 +84,7 @@ def test_every_error_leads_to_an_outcome_and_is_drawn_in_the_tree() -> None:
         if isinstance(it, type) and issubclass(it, DbopsError) and it is not DbopsError
     ]
 
-    assert len(classes) == 12
+    assert len(classes) == 13
     for it in classes:
         assert isinstance(it.outcome, Outcome)
         assert it.__name__ in (errors.__doc__ or "")

@@ -1,0 +1,148 @@
+"""The engines of one program: the writer's, the reader's, and one for each reader."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dbops.endpoint import Address, Role, SessionAttrs
+from dbops.engine.connect import Connector, Connectors
+from dbops.engine.fair_pool import FairPool, PoolState
+from dbops.engine.faults import sqlstate
+from dbops.engine.guard import guarded
+from dbops.engine.made import engine_over
+from dbops.errors import ReadOnlyError
+
+Mode = Mapping[str, Any]
+"""Execution options of SQLAlchemy."""
+
+_FOR_READING = "dbops_for_reading"
+WRITING: Mode = {"isolation_level": "READ COMMITTED"}
+"""How a writer's transaction begins."""
+
+# One snapshot for all statements of a transaction; and a write that was meant for the
+# writer fails at once, also where writer and reader are the same server. (SERIALIZABLE
+# is refused on a standby.)
+READING: Mode = {
+    "isolation_level": "REPEATABLE READ",
+    "postgresql_readonly": True,
+    _FOR_READING: True,
+}
+"""How a reader's transaction begins."""
+
+AUTOCOMMIT: Mode = {"isolation_level": "AUTOCOMMIT"}
+"""Each statement by itself."""
+
+READING_ALONE: Mode = {**AUTOCOMMIT, _FOR_READING: True}
+"""Each statement by itself, on a connection that cannot write."""
+
+_READ_ONLY = "25006"
+
+
+class Engines:
+    """Makes each engine once; nothing connects before its first use.
+
+    Args:
+        connectors: How to connect.
+    """
+
+    def __init__(self, connectors: Connectors) -> None:
+        self._connectors = connectors
+        self._made: dict[Role | Address, AsyncEngine] = {}
+
+    def of(self, role: Role) -> AsyncEngine:
+        """Return the engine of `role`.
+
+        Raises:
+            ConfigError: If nothing says where the endpoint is.
+        """
+        if role not in self._made:
+            self._made[role] = self._new(self._connector(role))
+        return self._made[role]
+
+    def at(self, address: Address, wanted: SessionAttrs = "any") -> AsyncEngine:
+        """Return the engine of one of the reader's hosts.
+
+        Args:
+            address: Which host.
+            wanted: Which role it has to have.
+
+        Raises:
+            ConfigError: If nothing says where the reader is.
+        """
+        if address not in self._made:
+            self._made[address] = self._new(
+                self._connector("reader").to(address, wanted)
+            )
+        return self._made[address]
+
+    def state(self, engine: AsyncEngine) -> PoolState:
+        """Return what the pool of an engine holds."""
+        return _state(engine)
+
+    def pool(self, role: Role) -> PoolState:
+        """Return what the pools of `role` hold, those of its hosts together."""
+        states = [
+            _state(engine)
+            for key, engine in self._made.items()
+            if key == role or (role == "reader" and isinstance(key, Address))
+        ]
+        if not states:
+            return _state(self.of(role))
+        limits = [it.most for it in states]
+        return PoolState(
+            in_use=sum(it.in_use for it in states),
+            idle=sum(it.idle for it in states),
+            waiting=sum(it.waiting for it in states),
+            most=None if None in limits else sum(it or 0 for it in limits),
+        )
+
+    async def dispose(self) -> None:
+        """Close every pooled connection; the next use opens new ones."""
+        engines, self._made = self._made, {}
+        # At once: each connection to a silent server takes its time to end.
+        await asyncio.gather(*(engine.dispose() for engine in engines.values()))
+
+    def _connector(self, role: Role) -> Connector:
+        return self._connectors.connector(role, keeps_statements=True)
+
+    def _new(self, connector: Connector) -> AsyncEngine:
+        settings, is_reader = self._connectors.settings, connector.role == "reader"
+        recycle_s = settings.pool_recycle
+        engine = engine_over(
+            guarded(connector) if is_reader else connector,
+            execution_options=dict(READING if is_reader else WRITING),
+            poolclass=FairPool,
+            pool_size=settings.pool_size,
+            max_overflow=settings.max_overflow,
+            pool_timeout=settings.pool_timeout,
+            pool_recycle=-1 if recycle_s is None else round(recycle_s),
+            pool_pre_ping=True,
+        )
+        event.listen(engine.sync_engine, "handle_error", _judge)
+        return engine
+
+
+def _state(engine: AsyncEngine) -> PoolState:
+    pool = engine.pool
+    assert isinstance(pool, FairPool)  # as `_new` has it  # noqa: S101
+    return pool.state
+
+
+def _judge(failure: ExceptionContext) -> None:
+    """Tell a write that was meant for the writer from a writer that is one no more.
+
+    After a failover that keeps connections open, they lead to a standby.
+
+    Raises:
+        ReadOnlyError: If the session was for reading.
+    """
+    if sqlstate(failure.original_exception) != _READ_ONLY:
+        return
+    options = failure.connection.get_execution_options() if failure.connection else {}
+    if options.get(_FOR_READING):
+        raise ReadOnlyError from failure.original_exception
+    failure.is_disconnect = True

@@ -1,0 +1,178 @@
+"""Which of several readers serves next, and what if none can?"""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from dbops.endpoint import Address, Endpoint
+from dbops.engine.borrowed import borrowed_connection
+from dbops.engine.dialect import speak
+from dbops.engine.engines import AUTOCOMMIT, READING, Engines, Mode
+from dbops.engine.freshness import Proofs
+from dbops.engine.token import Token
+from dbops.errors import DbopsError, NoReaderError
+from dbops.settings import Settings
+
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 30.0
+
+
+@dataclass
+class _Reader:
+    """One host, and what became of it last."""
+
+    address: Address
+    engine: AsyncEngine
+    down_until: float = 0.0
+    pause_s: float = _FIRST_PAUSE_S
+
+    def failed(self, now: float) -> None:
+        """Leave it alone for a while, the longer the more often it fails."""
+        self.down_until = now + self.pause_s
+        self.pause_s = min(self.pause_s * 2, _LONGEST_PAUSE_S)
+
+    def answered(self) -> None:
+        """Count on it again."""
+        self.down_until, self.pause_s = 0.0, _FIRST_PAUSE_S
+
+
+class Readers:
+    """Spreads sessions over the reader's hosts.
+
+    Args:
+        engines: Where the engines are.
+        endpoint: The reader's hosts, and which role each has to have.
+        settings: How late a reader may be, and who stands in.
+        token: Takes the writer's position.
+    """
+
+    def __init__(
+        self,
+        engines: Engines,
+        endpoint: Endpoint,
+        settings: Settings,
+        token: Callable[[], Awaitable[Token]],
+    ) -> None:
+        self._engines = engines
+        wanted = endpoint.target_session_attrs
+        # All that can be used are: the preferred one is the one with least to do.
+        wanted = "any" if wanted == "prefer-standby" else wanted
+        hosts = endpoint.addresses
+        self._readers = [
+            _Reader(
+                it, engines.at(it, wanted) if len(hosts) > 1 else engines.of("reader")
+            )
+            for it in hosts
+        ]
+        self._fallback = settings.reader_fallback
+        self._proofs = Proofs(settings.max_lag, token) if settings.max_lag else None
+        most = settings.reader_fallback.limit
+        self._on_writer = asyncio.Semaphore(most) if most is not None else None
+
+    @property
+    def are_judged(self) -> bool:
+        """Whether there is anything to choose, to prove or to fall back on."""
+        is_alone = len(self._readers) == 1 and self._proofs is None
+        return not is_alone or self._fallback.who != "error"
+
+    @asynccontextmanager
+    async def connection(self, mode: Mode) -> AsyncGenerator[AsyncConnection]:
+        """Take a connection to the reader that has the least to do.
+
+        One that is down, or later than it may be, is passed over.
+
+        Args:
+            mode: The execution options to use it with; a writer that stands in for the
+                readers keeps one snapshot in any case.
+
+        Raises:
+            NoReaderError: If none is left, and nobody stands in.
+        """
+        async with AsyncExitStack() as stack:
+            if self.are_judged:
+                yield await self._taken(stack, mode)
+                return
+            alone = borrowed_connection(self._readers[0].engine)
+            connection = await stack.enter_async_context(alone)
+            await connection.execution_options(**mode)
+            yield connection
+
+    async def _taken(self, stack: AsyncExitStack, mode: Mode) -> AsyncConnection:
+        failure: DbopsError | DBAPIError | None = None
+        for reader in self._in_order():
+            try:
+                connection = await self._from(stack, reader, mode)
+            except (DbopsError, DBAPIError) as error:
+                reader.failed(_now())
+                failure = error
+                continue
+            reader.answered()
+            if connection is not None:
+                return connection
+        return await self._stand_in(stack, failure)
+
+    def _in_order(self) -> list[_Reader]:
+        now = _now()
+        up = [it for it in self._readers if it.down_until <= now]
+        # Who is equally busy is served by chance.
+        random.shuffle(up)
+        return sorted(up, key=lambda it: self._engines.state(it.engine).in_use)
+
+    async def _from(
+        self, stack: AsyncExitStack, reader: _Reader, mode: Mode
+    ) -> AsyncConnection | None:
+        """Connect to one reader; None where it is later than it may be."""
+        async with AsyncExitStack() as here:
+            connection = await here.enter_async_context(
+                borrowed_connection(reader.engine)
+            )
+            if not await self._is_fresh(reader, connection):
+                return None
+            await connection.execution_options(**mode)
+            await speak(connection)
+            stack.push_async_exit(here.pop_all())
+            return connection
+        raise AssertionError  # the block returns
+
+    async def _is_fresh(self, reader: _Reader, connection: AsyncConnection) -> bool:
+        if self._proofs is None:
+            return True
+        await connection.execution_options(**AUTOCOMMIT)
+        is_fresh = await self._proofs.cover(reader.address, connection)
+        await connection.rollback()
+        return is_fresh
+
+    async def _stand_in(
+        self, stack: AsyncExitStack, failure: DbopsError | DBAPIError | None
+    ) -> AsyncConnection:
+        """Let the writer read, if it may.
+
+        Raises:
+            NoReaderError: If it may not, or does so for enough others.
+        """
+        why = "each is down or later than it may be"
+        if isinstance(failure, DbopsError):
+            why = failure.message
+        if self._fallback.who == "error":
+            raise NoReaderError(f"no reader can be used: {why}") from failure
+        if self._on_writer is not None:
+            if self._on_writer.locked():
+                raise NoReaderError(
+                    f"no reader can be used ({why}), and the writer serves as many "
+                    "reads as it may"
+                ) from failure
+            await stack.enter_async_context(self._on_writer)
+        connection = await stack.enter_async_context(
+            borrowed_connection(self._engines.of("writer"))
+        )
+        await connection.execution_options(**READING)
+        return connection
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

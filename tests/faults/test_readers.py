@@ -1,0 +1,140 @@
+"""Several readers: who serves, who is passed over, and who stands in for all."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from sqlalchemy import text
+
+from dbops.engine.connect import Connection, connect
+from dbops.engine.database import Database
+from dbops.errors import NoReaderError, UsageError
+from tests.conftest import Served
+from tests.faults.proxy import Proxy, proxy
+
+IS_STANDBY = text("SELECT pg_is_in_recovery()")
+
+
+@pytest.fixture
+async def admin(served: Served) -> AsyncGenerator[Connection]:
+    made = await connect(served.writer, application_name="admin")
+    yield made
+    await made.close()
+
+
+@asynccontextmanager
+async def of_two(
+    served: Served, **flags: object
+) -> AsyncGenerator[tuple[list[Proxy], Database]]:
+    """Two ways to the standby stand for two readers."""
+    async with AsyncExitStack() as stack:
+        ways = [await stack.enter_async_context(proxy(served.reader)) for _ in range(2)]
+        both = replace(served.reader, addresses=tuple(it.address for it in ways))
+        settings = served.settings(
+            database_reader_url=both.url(show_password=True),
+            connect_timeout="500ms",
+            **flags,
+        )
+        yield ways, await stack.enter_async_context(Database(settings))
+
+
+async def read(database: Database) -> bool:
+    async with database.reader() as session:
+        return bool(await session.scalar(IS_STANDBY))
+
+
+async def test_sessions_are_spread_over_the_readers(served: Served) -> None:
+    async with of_two(served) as (ways, database), AsyncExitStack() as stack:
+        for _ in range(6):
+            session = await stack.enter_async_context(database.reader())
+            assert await session.scalar(IS_STANDBY)
+        assert [it.connections for it in ways] == [3, 3]
+        assert database.pool("reader").in_use == 6
+
+
+async def test_a_reader_that_is_down_is_passed_over_and_comes_back(
+    served: Served,
+) -> None:
+    async with of_two(served) as (ways, database):
+        for _ in range(4):
+            assert await read(database)
+        ways[0].refuse()
+        ways[0].cut()
+        for _ in range(20):
+            assert await read(database)
+        ways[0].accept()
+        before = ways[0].connections
+        async with asyncio.timeout(10):
+            while ways[0].connections == before:
+                assert await read(database)
+                await asyncio.sleep(0.05)
+
+
+async def test_without_a_reader_reading_fails_unless_the_writer_may_stand_in(
+    served: Served,
+) -> None:
+    for fallback, expected in (("error", None), ("writer", False)):
+        async with of_two(served, reader_fallback=fallback) as (ways, database):
+            for way in ways:
+                way.refuse()
+            if expected is None:
+                with pytest.raises(NoReaderError, match="no reader can be used"):
+                    await read(database)
+            else:
+                assert await read(database) is expected
+
+
+async def test_the_writer_stands_in_for_so_many_only(served: Served) -> None:
+    async with of_two(served, reader_fallback="writer-limited(2)") as (ways, database):
+        for way in ways:
+            way.refuse()
+        async with database.reader() as first, database.reader() as second:
+            for session in (first, second):
+                assert await session.scalar(IS_STANDBY) is False
+            with pytest.raises(NoReaderError, match="as many reads as it may"):
+                await read(database)
+        assert await read(database) is False
+
+
+async def test_a_reader_that_is_later_than_it_may_be_is_passed_over(
+    served: Served, admin: Connection
+) -> None:
+    flags = {"reader_fallback": "writer", "max_lag": "300ms"}
+    async with of_two(served, **flags) as (_, database):
+        assert await read(database)
+        standby = await connect(served.reader)
+        try:
+            await standby.execute("SELECT pg_catalog.pg_wal_replay_pause()")
+            await admin.execute("CREATE TABLE late (n int)")
+            await asyncio.sleep(0.4)
+            assert await read(database) is False
+        finally:
+            await standby.execute("SELECT pg_catalog.pg_wal_replay_resume()")
+            await standby.close()
+        async with asyncio.timeout(10):
+            while not await read(database):
+                await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("wrong", ["writer-limited(0)", "writer-limited", "anybody"])
+async def test_a_fallback_that_is_none_is_a_usage_error(
+    served: Served, wrong: str
+) -> None:
+    with pytest.raises(UsageError, match="reader-fallback"):
+        served.settings(reader_fallback=wrong)
+
+
+async def test_equal_readers_take_turns(served: Served) -> None:
+    async with of_two(served) as (_, database):
+        seen: list[int] = []
+        for _ in range(40):
+            async with database.reader() as session:
+                connection = await session.connection()
+                raw = await connection.get_raw_connection()
+                seen.append(raw.driver_connection.get_server_pid())  # type: ignore[union-attr]
+        assert len(Counter(seen)) == 2
+        assert any(one != other for one, other in pairwise(seen))
