@@ -117,7 +117,9 @@ def instance(row: Row, there: Node, *, limit: Limit) -> Answer:
     if not row["is_me"] and (age_s is None or age_s > STALE_S):
         return unknown(there, f"{row['name']} has not reported for {span(age_s)}")
     high_s = lag_s + max(age_s or 0.0, 0.0)
-    status = limit.graded(high_s)
+    status = limit.graded(lag_s)
+    if status is Status.OK and limit.graded(high_s) is Status.FAIL:
+        status = Status.WARN
     is_behind = status is not Status.OK
     return Answer(
         status=status,
