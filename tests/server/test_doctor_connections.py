@@ -151,6 +151,10 @@ async def test_a_full_server_is_told_as_full(ours: Pair) -> None:
 async def test_the_reserve_belongs_to_whom_it_was_given(ours: Pair) -> None:
     if usable(ours) == MOST - 3:
         assert (await pools(ours, "plain")).server.usable == MOST - 3
+        rds = "rds.rds_superuser_reserved_connections"
+        await run(ours, f"ALTER DATABASE postgres SET {rds} = '2'")
+        assert (await pools(ours, "plain")).server.usable == MOST - 5
+        await run(ours, f"ALTER DATABASE postgres RESET {rds}")
         return
     assert (await pools(ours, "plain")).server.usable == MOST - 5
     assert (await pools(ours)).server.usable == MOST - 5

@@ -80,13 +80,13 @@ def direct(
         how=f"({pools})" if len(engines) > 1 else pools,
         shared_by=shared_by,
     )
-    named = " and ".join(it.role for it in engines)
+    named = " and the ".join(it.role for it in engines)
+    pods = "one replica" if fleet.replicas is None else "pods during a deploy"
     service = each.of(
         fleet.pods(fleet.replicas or 1) * fleet.workers,
         name="service",
         how=f"{fleet.pods_text()} * {fleet.workers}",
-        why="pods during a deploy * workers * (pool_size + max_overflow) of the "
-        f"pools of {named}",
+        why=f"{pods} * workers * (pool_size + max_overflow) to the {named}",
     )
     jobs = each.of(
         fleet.jobs,

@@ -9,8 +9,8 @@ ALLOWED = """
            pg_catalog.current_setting('superuser_reserved_connections')::int
              AS superuser_reserved,
            coalesce(pg_catalog.current_setting('reserved_connections', true),
-                    pg_catalog.current_setting(
-                      'rds.rds_superuser_reserved_connections', true),
+                    nullif(pg_catalog.current_setting(
+                      'rds.rds_superuser_reserved_connections', true), ''),
                     '0')::int AS reserved_connections,
            coalesce((SELECT pg_catalog.pg_has_role(r.oid, p.oid, 'USAGE')
                        FROM pg_catalog.pg_roles p
