@@ -19,7 +19,8 @@ from dbops.operations.watch.tokens import Tokens
 from dbops.results import worst
 
 _LEAST_S = 0.05
-_PATIENCE_S = 2.0
+# A sample waits so long for an answer, whatever the interval.
+_LEAST_PATIENCE_S, _MOST_PATIENCE_S = 0.5, 2.0
 
 
 async def watch(
@@ -85,7 +86,8 @@ class _Watch:
         now = datetime.now(UTC)
         tasks = [task for task in (it.begin() for it in self._servers) if task]
         if tasks:
-            await asyncio.wait(tasks, timeout=min(self.interval_s, _PATIENCE_S))
+            patience_s = max(self.interval_s, _LEAST_PATIENCE_S)
+            await asyncio.wait(tasks, timeout=min(patience_s, _MOST_PATIENCE_S))
         for server in self._servers:
             server.end()
         self._raise_hopeless()
