@@ -95,14 +95,15 @@ async def test_what_is_reserved_is_not_usable(served: Served) -> None:
 async def test_a_sender_of_wal_is_no_client(served: Served) -> None:
     """It has a slot of its own, for all roles: the standby's, and a logical one."""
     place = served.writer.addresses[0]
-    async with plain_role(served, "REPLICATION") as role:
+    async with plain_role(served, "REPLICATION") as role, plain_role(served) as other:
         sender = await asyncpg.connect(
             host=place.host, port=place.port, user=role.user, password="plain",
             database=served.name,
             server_settings={"replication": "database", "application_name": "sender"},
         )  # fmt: skip
         try:
-            for url in (served.writer, role):
+            # Its kind is hidden from the last of these.
+            for url in (served.writer, role, other):
                 flags = {"database_url": url.url(show_password=True)}
                 found = (await asked(served, **flags)).server
                 assert by_application(found, "sender") == {}
