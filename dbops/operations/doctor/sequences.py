@@ -1,0 +1,179 @@
+"""How far is each sequence, and what does it end at?"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dbops.operations.doctor.objects import name, ours
+from dbops.operations.doctor.servers import Server
+
+# The narrowest integer column that a sequence fills is its limit too: the one that owns
+# it, or one whose default names it. Whoever holds a stronger lock would make the whole
+# question wait; an unlogged sequence is no file on a standby.
+# https://www.postgresql.org/docs/current/catalog-pg-sequence.html
+# https://www.postgresql.org/docs/current/catalog-pg-depend.html
+# pg_sequence: PostgreSQL 10 and newer; unlogged sequences from 15 on.
+SEQUENCES = f"""
+    SELECT s.seqrelid AS oid, {name("s.seqrelid")} AS name,
+           s.seqtypid = 'int8'::regtype AS is_bigint, s.seqcycle AS is_cycling,
+           r.relnamespace::pg_catalog.regnamespace::text AS schema,
+           s.seqmin AS low, s.seqmax AS high, s.seqstart AS start,
+           s.seqincrement AS step,
+           pg_catalog.has_sequence_privilege(s.seqrelid, 'SELECT, USAGE') AS may_read,
+           s.seqrelid IN (
+               SELECT l.relation FROM pg_catalog.pg_locks l
+                 JOIN pg_catalog.pg_database d ON d.oid = l.database
+                WHERE d.datname = pg_catalog.current_database()
+                  AND l.relation IS NOT NULL
+                  AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock',
+                                 'ExclusiveLock', 'AccessExclusiveLock')) AS is_locked
+      FROM pg_catalog.pg_sequence s
+      JOIN pg_catalog.pg_class r ON r.oid = s.seqrelid
+     WHERE {ours("r")}
+       AND (r.relpersistence <> 'u' OR NOT pg_catalog.pg_is_in_recovery())
+     ORDER BY 2
+"""  # noqa: S608 # a constant
+COLUMNS = f"""
+    WITH filled AS (
+        SELECT d.objid AS sequence, d.refobjid AS "table", d.refobjsubid AS number,
+               true AS is_owner
+          FROM pg_catalog.pg_depend d
+          JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+         WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objsubid = 0
+           AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjsubid > 0
+           AND d.deptype IN ('a', 'i')
+        UNION ALL
+        SELECT d.refobjid, a.adrelid, a.adnum, false
+          FROM pg_catalog.pg_depend d
+          JOIN pg_catalog.pg_class s ON s.oid = d.refobjid AND s.relkind = 'S'
+          JOIN pg_catalog.pg_attrdef a ON a.oid = d.objid
+         WHERE d.classid = 'pg_catalog.pg_attrdef'::regclass
+           AND d.refclassid = 'pg_catalog.pg_class'::regclass
+    )
+    SELECT DISTINCT ON (f.sequence) f.sequence AS oid, {name('f."table"')} AS "table",
+           pg_catalog.quote_ident(a.attname) AS "column", b.typlen::int AS width,
+           a.attidentity <> '' AS is_identity
+      FROM filled f
+      JOIN pg_catalog.pg_attribute a
+        ON a.attrelid = f."table" AND a.attnum = f.number
+      JOIN pg_catalog.pg_type y ON y.oid = a.atttypid
+      JOIN pg_catalog.pg_type b ON b.oid = coalesce(nullif(y.typbasetype, 0), y.oid)
+     WHERE b.oid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
+     ORDER BY f.sequence, b.typlen, f.is_owner DESC, 2
+"""  # noqa: S608 # a constant
+
+# Without SELECT or USAGE this is an error in 17 and older, which would end the whole
+# question. Each sequence is locked until its end, and locks are few.
+# https://www.postgresql.org/docs/current/runtime-config-locks.html
+LAST_VALUES = """
+    SELECT c.oid, pg_catalog.pg_sequence_last_value(c.oid::regclass) AS value
+      FROM pg_catalog.pg_class c
+     WHERE c.oid = ANY ($1::oid[]) AND c.relkind = 'S'
+"""
+# It is NULL until the first nextval(), also after setval(…, false) and RESTART: from 18
+# on the value to begin with can be had by OID. To read it by name before would run
+# whatever view somebody puts in the sequence's place meanwhile.
+BEGINNINGS = """
+    SELECT c.oid, d.last_value AS value
+      FROM pg_catalog.pg_class c, pg_catalog.pg_get_sequence_data(c.oid::regclass) d
+     WHERE c.oid = ANY ($1::oid[]) AND c.relkind = 'S'
+"""
+_BEGINNINGS_SINCE = 18
+_AT_ONCE = 200
+_WIDEST = 8
+
+
+@dataclass(frozen=True)
+class SequenceState:
+    """A sequence, the column that it fills, and the value at which it is."""
+
+    name: str
+    schema: str
+    is_bigint: bool
+    is_cycling: bool
+    low: int
+    high: int
+    start: int
+    step: int
+    table: str | None
+    """Of the narrowest integer column that it fills; None for none."""
+    column: str | None
+    width: int | None
+    """The column's, in bytes."""
+    is_identity: bool
+    may_read: bool
+    is_locked: bool
+    value: int | None
+    """The last one given, or the one to begin with; None where it cannot be read."""
+    is_fresh: bool
+    """Whether it is where it was made to begin, or was set since: nothing tells."""
+
+    @property
+    def is_held_by_column(self) -> bool:
+        """Whether the column ends before the sequence does."""
+        return self.end != (self.high if self.step > 0 else self.low)
+
+    @property
+    def end_of_column(self) -> int:
+        """The last value that its column holds."""
+        most = (1 << 8 * (self.width or _WIDEST) - 1) - 1
+        return most if self.step > 0 else -most - 1
+
+    @property
+    def end(self) -> int:
+        """The last value that it can give."""
+        if self.step > 0:
+            return min(self.high, self.end_of_column)
+        return max(self.low, self.end_of_column)
+
+    @property
+    def share_used(self) -> float | None:
+        """How much of its values is gone, from 0 to 100; None where that is unknown."""
+        if self.value is None:
+            return None
+        # What lies below zero is not used up by a sequence that begins at one.
+        begin = max(self.low, min(self.start, 0))
+        if self.step < 0:
+            begin = min(self.high, max(self.start, 0))
+        whole = abs(self.end - begin)
+        gone = abs(self.value - begin)
+        return 100.0 * gone / whole if whole else 100.0
+
+
+async def sequences(server: Server) -> list[SequenceState]:
+    """Return every sequence, and where it is if that may be read."""
+    rows = await server.rows(SEQUENCES)
+    oids = [it["oid"] for it in rows if it["may_read"] and not it["is_locked"]]
+    values: dict[int, int | None] = {}
+    for some in _batches(oids):
+        values |= _by_oid(await server.rows(LAST_VALUES, some))
+    if server.major >= _BEGINNINGS_SINCE:
+        fresh = [oid for oid, value in values.items() if value is None]
+        for some in _batches(fresh):
+            values |= _by_oid(await server.rows(BEGINNINGS, some))
+    columns = {row["oid"]: row for row in await server.rows(COLUMNS)}
+    return [
+        _state({**_NO_COLUMN, **columns.get(it["oid"], {}), **it}, values)
+        for it in rows
+    ]
+
+
+_NO_COLUMN = {"table": None, "column": None, "width": None, "is_identity": False}
+
+
+def _state(row: dict[str, Any], values: Mapping[int, int | None]) -> SequenceState:
+    oid = row.pop("oid")
+    value = values.get(oid)
+    is_fresh = value is None and oid in values
+    return SequenceState(
+        value=row["start"] if is_fresh else value, is_fresh=is_fresh, **row
+    )
+
+
+def _by_oid(rows: list[dict[str, Any]]) -> dict[int, int | None]:
+    return {row["oid"]: row["value"] for row in rows}
+
+
+def _batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for first in range(0, len(items), _AT_ONCE):
+        yield items[first : first + _AT_ONCE]
