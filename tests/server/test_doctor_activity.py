@@ -367,5 +367,6 @@ async def test_the_standby_that_holds_vacuum_back_is_named(
                     break
                 await asyncio.sleep(0.05)
         assert all(it.remedy is None for it in named)
+        assert not [it for it in found.findings if it.object.startswith("pid ")]
         holders = {it.object.split(" of ")[0] for it in named}
         assert holders == {"slot reader" if slot else "standby"}
