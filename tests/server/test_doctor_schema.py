@@ -140,6 +140,11 @@ async def test_a_sequence_near_its_end_is_found_with_what_gives_it_room(
         f"CREATE TABLE {ODD} ({ODD} int GENERATED ALWAYS AS IDENTITY)",
         "SELECT setval(seqrelid, 2147483647) FROM pg_sequence "
         "WHERE seqrelid::regclass::text LIKE '%red%'",
+        "CREATE SEQUENCE shared",
+        "CREATE TABLE parted (k int, n int DEFAULT nextval('shared')) "
+        "PARTITION BY RANGE (k)",
+        "CREATE TABLE a_part PARTITION OF parted FOR VALUES FROM (0) TO (9)",
+        "SELECT setval('shared', 2000000000)",
         "CREATE SEQUENCE down INCREMENT -1 MINVALUE -100",
         "SELECT setval('down', -95)",
         "CREATE SEQUENCE capped MAXVALUE 100; SELECT setval('capped', 80)",
@@ -154,7 +159,7 @@ async def test_a_sequence_near_its_end_is_found_with_what_gives_it_room(
         "public.serial_id_seq": Severity.FAIL, "public.wide": Severity.FAIL,
         "public.odd": Severity.WARN, sequence: Severity.FAIL,
         "public.down": Severity.FAIL, "public.capped": Severity.WARN,
-        "public.late": Severity.FAIL,
+        "public.late": Severity.FAIL, "public.shared": Severity.FAIL,
     }  # fmt: skip
     assert "public.narrow.n is integer" in about(found, "public.wide").message
     for finding in found.findings:

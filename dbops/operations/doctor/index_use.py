@@ -1,5 +1,6 @@
 """How often did a server's queries use each index, and since when does it count?"""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from dbops.operations.doctor.check import NotApplicableError, UndecidedError
@@ -37,23 +38,27 @@ SCANS = f"""
          WHERE c.relkind = 'i' AND i.indisvalid AND NOT i.indisunique
            AND NOT i.indisexclusion AND NOT i.indisreplident AND {ours("t")}
            AND i.indexrelid NOT IN (SELECT conindid FROM pg_catalog.pg_constraint)
+    ), used AS (
+        SELECT l.root, sum(l.size_bytes)::bigint AS size_bytes,
+               max(pg_catalog.pg_stat_get_live_tuples(l.indrelid)) AS rows,
+               bool_or(l.size_bytes > pg_catalog.current_setting('block_size')::bigint)
+                   AS is_large
+          FROM leaves l
+         GROUP BY l.root
+        HAVING sum(pg_catalog.pg_stat_get_numscans(l.indexrelid)) = 0
+            OR extract(epoch FROM pg_catalog.clock_timestamp() - max(@last@)) >= $1
     )
     SELECT {name("r.oid")} AS name, r.relkind::text AS kind,
-           {name("i.indrelid")} AS "table",
-           sum(pg_catalog.pg_stat_get_numscans(l.indexrelid))::bigint AS scans,
-           extract(epoch FROM pg_catalog.clock_timestamp() - max(@last@))::float8
-               AS idle_s,
-           extract(epoch FROM pg_catalog.clock_timestamp() - max(
+           {name("i.indrelid")} AS "table", u.size_bytes,
+           u.is_large OR u.rows > 0 AS is_filled,
+           extract(epoch FROM pg_catalog.clock_timestamp() -
                CASE WHEN pg_catalog.current_setting('track_commit_timestamp')::bool
-                    THEN pg_catalog.pg_xact_commit_timestamp(r.xmin) END))::float8
-               AS made_s,
-           sum(l.size_bytes)::bigint AS size_bytes,
-           bool_or(l.size_bytes > pg_catalog.current_setting('block_size')::bigint
-               OR pg_catalog.pg_stat_get_live_tuples(l.indrelid) > 0) AS is_filled
-      FROM leaves l
-      JOIN pg_catalog.pg_class r ON r.oid = l.root
-      JOIN pg_catalog.pg_index i ON i.indexrelid = l.root
-     GROUP BY r.oid, r.relkind, i.indrelid
+                    THEN pg_catalog.pg_xact_commit_timestamp(r.xmin) END)::float8
+               AS made_s
+      FROM used u
+      JOIN pg_catalog.pg_class r ON r.oid = u.root
+      JOIN pg_catalog.pg_index i ON i.indexrelid = u.root
+     WHERE $2::text[] IS NULL OR {name("r.oid")} = ANY ($2::text[])
 """  # noqa: S608 # a constant
 _LAST = {
     True: "pg_catalog.pg_stat_get_lastscan(l.indexrelid)",
@@ -83,29 +88,19 @@ AURORA_STANDBYS = """
 """
 
 
-class IndexUse(NamedTuple):
-    """One index on one server; for a partitioned one, of all its parts together."""
+class UnusedIndex(NamedTuple):
+    """One index that a server has not used; a partitioned one with all its parts."""
 
     kind: str
     """`i`, or `I` for a partitioned one."""
     table: str
     """Quoted."""
-    scans: int
-    """Since the statistics began."""
-    idle_s: float | None
-    """Since the last scan; None where nothing tells."""
-    made_s: float | None
-    """Since it was made or altered; None where nothing tells."""
     size_bytes: int
     """As last noted."""
     is_filled: bool
     """Whether its table has ever held rows."""
-
-    def is_unused(self, idle_limit_s: float) -> bool:
-        """Tell whether nothing has used it, or nothing for so long."""
-        return not self.scans or (
-            self.idle_s is not None and self.idle_s >= idle_limit_s
-        )
+    made_s: float | None
+    """Since it was made or altered; None where nothing tells."""
 
 
 async def counted_s(server: Server, *, at_least_s: float) -> float:
@@ -127,12 +122,20 @@ async def counted_s(server: Server, *, at_least_s: float) -> float:
     return age_s
 
 
-async def index_use(server: Server) -> dict[str, IndexUse]:
-    """Return, by quoted name, each index that nothing but queries needs."""
-    rows = await server.rows(
-        SCANS.replace("@last@", _LAST[server.major >= _LAST_SINCE])
-    )
-    return {row.pop("name"): IndexUse(**row) for row in rows}
+async def unused_indexes(
+    server: Server, *, idle_s: float, names: Iterable[str] | None = None
+) -> dict[str, UnusedIndex]:
+    """Return, by quoted name, what nothing but queries needs, and no query used.
+
+    Args:
+        server: Whom to ask.
+        idle_s: For how long none did, where there were some before.
+        names: Which indexes are meant; None for all.
+    """
+    query = SCANS.replace("@last@", _LAST[server.major >= _LAST_SINCE])
+    meant = None if names is None else list(names)
+    rows = await server.rows(query, idle_s, meant)
+    return {row.pop("name"): UnusedIndex(**row) for row in rows}
 
 
 async def standbys(server: Server) -> int:

@@ -54,32 +54,35 @@ COLUMNS = f"""
            pg_catalog.quote_ident(a.attname) AS "column", b.typlen::int AS width,
            a.attidentity <> '' AS is_identity
       FROM filled f
+      JOIN pg_catalog.pg_class t
+        ON t.oid = f."table" AND t.relkind IN ('r', 'p') AND t.relpersistence <> 't'
       JOIN pg_catalog.pg_attribute a
         ON a.attrelid = f."table" AND a.attnum = f.number
       JOIN pg_catalog.pg_type y ON y.oid = a.atttypid
       JOIN pg_catalog.pg_type b ON b.oid = coalesce(nullif(y.typbasetype, 0), y.oid)
      WHERE b.oid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
-     ORDER BY f.sequence, b.typlen, f.is_owner DESC, 2
+     ORDER BY f.sequence, b.typlen, f.is_owner DESC, t.relispartition, 2
 """  # noqa: S608 # a constant
 
 # Without SELECT or USAGE this is an error in 17 and older, which would end the whole
 # question. Each sequence is locked until its end, and locks are few.
 # https://www.postgresql.org/docs/current/runtime-config-locks.html
 LAST_VALUES = """
-    SELECT c.oid, pg_catalog.pg_sequence_last_value(c.oid::regclass) AS value
+    SELECT c.oid, @value@ AS value
       FROM pg_catalog.pg_class c
      WHERE c.oid = ANY ($1::oid[]) AND c.relkind = 'S'
 """
 # It is NULL until the first nextval(), also after setval(…, false) and RESTART: from 18
 # on the value to begin with can be had by OID. To read it by name before would run
 # whatever view somebody puts in the sequence's place meanwhile.
-BEGINNINGS = """
-    SELECT c.oid, d.last_value AS value
-      FROM pg_catalog.pg_class c, pg_catalog.pg_get_sequence_data(c.oid::regclass) d
-     WHERE c.oid = ANY ($1::oid[]) AND c.relkind = 'S'
-"""
-_BEGINNINGS_SINCE = 18
-_AT_ONCE = 200
+_VALUE = {
+    False: "pg_catalog.pg_sequence_last_value(c.oid::regclass)",
+    True: """coalesce(pg_catalog.pg_sequence_last_value(c.oid::regclass),
+        (SELECT d.last_value
+           FROM pg_catalog.pg_get_sequence_data(c.oid::regclass) d))""",
+}
+_VALUE_SINCE = 18
+_AT_ONCE = 500
 _WIDEST = 8
 
 
@@ -145,12 +148,9 @@ async def sequences(server: Server) -> list[SequenceState]:
     rows = await server.rows(SEQUENCES)
     oids = [it["oid"] for it in rows if it["may_read"] and not it["is_locked"]]
     values: dict[int, int | None] = {}
+    query = LAST_VALUES.replace("@value@", _VALUE[server.major >= _VALUE_SINCE])
     for some in _batches(oids):
-        values |= _by_oid(await server.rows(LAST_VALUES, some))
-    if server.major >= _BEGINNINGS_SINCE:
-        fresh = [oid for oid, value in values.items() if value is None]
-        for some in _batches(fresh):
-            values |= _by_oid(await server.rows(BEGINNINGS, some))
+        values |= {it["oid"]: it["value"] for it in await server.rows(query, some)}
     columns = {row["oid"]: row for row in await server.rows(COLUMNS)}
     return [
         _state({**_NO_COLUMN, **columns.get(it["oid"], {}), **it}, values)
@@ -168,10 +168,6 @@ def _state(row: dict[str, Any], values: Mapping[int, int | None]) -> SequenceSta
     return SequenceState(
         value=row["start"] if is_fresh else value, is_fresh=is_fresh, **row
     )
-
-
-def _by_oid(rows: list[dict[str, Any]]) -> dict[int, int | None]:
-    return {row["oid"]: row["value"] for row in rows}
 
 
 def _batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -49,11 +49,13 @@ def _ending(sequence: SequenceState, status: Status) -> Finding:
     holds = "the sequence's own limit"
     if sequence.width is not None and sequence.end == sequence.end_of_column:
         kind = _TYPES[sequence.width]
-        holds = f"{sequence.table}.{sequence.column} is {kind}; to widen it rewrites it"
+        holds = f"{sequence.table}.{sequence.column} is {kind}"
+        if sequence.width < max(_TYPES):
+            holds += ", and to widen it locks and rewrites the table"
     return Finding(
         object=sequence.name,
         message=f"{sequence.share_used:.4g}% of its values are used: it is at "
-        f"{sequence.value} and ends at {sequence.end} ({holds})",
+        f"{sequence.value} and ends at {sequence.end}: {holds}",
         remedy=_remedy(sequence),
         severity=severity(status),
     )
@@ -83,8 +85,8 @@ def _hidden(server: Server, schema: str, hidden: list[SequenceState]) -> Finding
     names = some([it.name for it in hidden])
     return Finding(
         object=f"{schema}.*",
-        message=f"{server.user} may not read {names}: SELECT on them or "
-        "pg_read_all_data lets it, pg_monitor does not",
+        message=f"{server.user} may not read {names}: that takes SELECT "
+        "on them or pg_read_all_data, and pg_monitor is not enough",
         remedy=f"GRANT SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {server.user}",
         severity=Severity.UNKNOWN,
     )
