@@ -1,7 +1,8 @@
 """From what was said about an endpoint to one that can be connected to."""
 
 import asyncio
-from collections.abc import Sequence
+import random
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -13,6 +14,9 @@ from dbops.endpoint import Address, Endpoint, Role
 from dbops.errors import ConfigError
 from dbops.settings import Access, Aws, Layer, SecretRef
 from dbops.threads import in_daemon_thread
+
+_Read = Callable[[str], Awaitable[Endpoint]]
+_AGAIN_S = 0.5
 
 
 class Credentials:
@@ -42,13 +46,7 @@ class Credentials:
                 says which host or which user.
             UnreachableError: If Secrets Manager gives no answer in time.
         """
-        own = await self._merged(self._access.own)
-        inherited = await self._merged(self._access.inherited)
-        if self.role == "reader":
-            inherited = _without_address(inherited)
-        elif own.addresses:
-            inherited = _without_session(inherited)
-        return self._finished(own.filled_from(inherited))
+        return self._finished(await self._joined(self._secrets.get))
 
     async def refreshed(self, refused: Endpoint) -> Endpoint | None:
         """Fetch the secrets again after the server refused a password, once.
@@ -69,6 +67,43 @@ class Credentials:
         renewed = await self.endpoint()
         same = (renewed.user, renewed.password) == (refused.user, refused.password)
         return None if same else renewed
+
+    async def awaited(self, refused: Endpoint, *, limit_s: float) -> Endpoint | None:
+        """Wait for a secret to say what the server knows already, or still.
+
+        A rotation changes the password on the server a moment before it is in the
+        secret. And where two users alternate, a server may not know the new one yet:
+        then the secret before this one holds for it.
+        https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets_strategies.html
+
+        Args:
+            refused: What the server refused, and the secrets say.
+            limit_s: How long to wait for another password, in seconds.
+
+        Returns:
+            The endpoint with another user or password; None when there is none.
+
+        Raises:
+            ConfigError: As `endpoint`.
+            UnreachableError: As `endpoint`.
+        """
+        layers = (*self._access.own, *self._access.inherited)
+        if self._access.auth == "iam" or not any(
+            isinstance(it, SecretRef) for it in layers
+        ):
+            return None
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + limit_s
+        while (left_s := deadline - loop.time()) > 0:
+            # Not all at once, where many connections were refused.
+            await asyncio.sleep(min(left_s, _AGAIN_S * random.uniform(1.0, 1.3)))  # noqa: S311 # no secret
+            renewed = await self.refreshed(refused)
+            if renewed is not None:
+                return renewed
+        before = await self._joined(self._secrets.previous)
+        if before.user in (None, refused.user):
+            return None
+        return replace(refused, user=before.user, password=before.password)
 
     async def password(self, endpoint: Endpoint, address: Address) -> SecretStr | None:
         """Return the password for one connection: an IAM token where that is asked for.
@@ -96,13 +131,21 @@ class Credentials:
         except Exception as error:  # noqa: BLE001 # botocore raises many classes
             raise translated(error, what) from None
 
-    async def _merged(self, layers: Sequence[Layer]) -> Endpoint:
+    async def _joined(self, read: _Read) -> Endpoint:
+        """Put together what was said and what the secrets say."""
+        own = await self._merged(self._access.own, read)
+        inherited = await self._merged(self._access.inherited, read)
+        if self.role == "reader":
+            inherited = _without_address(inherited)
+        elif own.addresses:
+            inherited = _without_session(inherited)
+        return own.filled_from(inherited)
+
+    async def _merged(self, layers: Sequence[Layer], read: _Read) -> Endpoint:
         endpoint = Endpoint()
         for layer in layers:
             says = (
-                await self._secrets.get(layer.secret_id)
-                if isinstance(layer, SecretRef)
-                else layer
+                await read(layer.secret_id) if isinstance(layer, SecretRef) else layer
             )
             endpoint = endpoint.filled_from(says)
         return endpoint

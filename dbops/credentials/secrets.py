@@ -5,12 +5,14 @@ import threading
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import NamedTuple
 
 from pydantic import SecretStr
 
 from dbops.credentials.aws import DEADLINE_S, Clients, translated, unreachable
 from dbops.credentials.shape import parse_secret
 from dbops.endpoint import Endpoint
+from dbops.errors import ConfigError
 from dbops.settings import Aws
 
 _AGAIN_S = 1.0
@@ -18,6 +20,13 @@ _AGAIN_S = 1.0
 
 A password that stays wrong would otherwise ask Secrets Manager once a connection.
 """
+
+
+class _Version(NamedTuple):
+    """One of the versions of a secret that AWS keeps."""
+
+    secret_id: str
+    stage: str = "AWSCURRENT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +66,8 @@ class SecretStore:
         self.clients = Clients(aws)
         self.deadline_s = deadline_s
         self.fetches = 0
-        self._kept: dict[str, _Kept] = {}
-        self._flights: dict[str, _Flight] = {}
+        self._kept: dict[_Version, _Kept] = {}
+        self._flights: dict[_Version, _Flight] = {}
         self._lock = threading.Lock()
 
     async def get(self, secret_id: str) -> Endpoint:
@@ -68,12 +77,13 @@ class SecretStore:
             ConfigError: If it is missing, denied, or not in the RDS shape.
             UnreachableError: If Secrets Manager gives no answer in time.
         """
+        version = _Version(secret_id)
         with self._lock:
-            kept = self._kept.get(secret_id)
+            kept = self._kept.get(version)
             if kept is not None:
                 return kept.says
-            flight = self._joined(secret_id)
-        return await self._landed(secret_id, flight)
+            flight = self._joined(version)
+        return await self._landed(version, flight)
 
     async def renewed(self, secret_id: str, refused: SecretStr | None) -> Endpoint:
         """Return what the secret says after a server refused a password.
@@ -84,66 +94,84 @@ class SecretStore:
             ConfigError: As `get`.
             UnreachableError: As `get`; what was kept stays kept.
         """
+        version = _Version(secret_id)
         with self._lock:
-            kept = self._kept.get(secret_id)
+            kept = self._kept.get(version)
             if kept is not None and not kept.may_be_stale(refused):
                 return kept.says
-            flight = self._joined(secret_id)
-        return await self._landed(secret_id, flight)
+            flight = self._joined(version)
+        return await self._landed(version, flight)
 
-    def _joined(self, secret_id: str) -> _Flight:
+    async def previous(self, secret_id: str) -> Endpoint:
+        """Return what the secret said before this; says nothing where it did not.
+
+        Raises:
+            ConfigError: As `get`.
+            UnreachableError: As `get`.
+        """
+        version = _Version(secret_id, "AWSPREVIOUS")
+        with self._lock:
+            flight = self._joined(version)
+        try:
+            return await self._landed(version, flight)
+        except ConfigError:
+            return Endpoint()
+
+    def _joined(self, version: _Version) -> _Flight:
         """Return the question that is under way, or ask it; the lock is held."""
-        flight = self._flights.get(secret_id)
+        flight = self._flights.get(version)
         if flight is None:
             flight = _Flight(monotonic() + self.deadline_s)
             # A waiter that gives up must not cancel the others' answer.
             flight.answer.set_running_or_notify_cancel()
             threading.Thread(
                 target=self._fly,
-                args=(secret_id, flight),
+                args=(version, flight),
                 name="dbops-secret",
                 daemon=True,
             ).start()
-            self._flights[secret_id] = flight
+            self._flights[version] = flight
             self.fetches += 1
         return flight
 
-    async def _landed(self, secret_id: str, flight: _Flight) -> Endpoint:
+    async def _landed(self, version: _Version, flight: _Flight) -> Endpoint:
         try:
             async with asyncio.timeout(flight.ends_at_s - monotonic()):
                 return await asyncio.wrap_future(flight.answer)
         except TimeoutError:
             with self._lock:
-                self._forget(secret_id, flight)
-            what = f"the secret {secret_id}"
+                self._forget(version, flight)
+            what = f"the secret {version.secret_id}"
             raise unreachable(what, f"within {self.deadline_s:g} s") from None
 
-    def _forget(self, secret_id: str, flight: _Flight) -> bool:
+    def _forget(self, version: _Version, flight: _Flight) -> bool:
         """Let the next one ask anew; tell whether `flight` was still waited for."""
-        if self._flights.get(secret_id) is not flight:
+        if self._flights.get(version) is not flight:
             return False
-        del self._flights[secret_id]
+        del self._flights[version]
         return True
 
-    def _fly(self, secret_id: str, flight: _Flight) -> None:
+    def _fly(self, version: _Version, flight: _Flight) -> None:
         """Ask, in a thread of its own."""
-        says, error = self._asked(secret_id)
+        says, error = self._asked(version)
         with self._lock:
-            if self._forget(secret_id, flight) and says is not None:
-                is_renewal = secret_id in self._kept
-                self._kept[secret_id] = _Kept(says, monotonic(), is_renewal)
+            if self._forget(version, flight) and says is not None:
+                is_renewal = version in self._kept
+                self._kept[version] = _Kept(says, monotonic(), is_renewal)
         if says is not None:
             flight.answer.set_result(says)
         else:
             flight.answer.set_exception(error)
 
-    def _asked(self, secret_id: str) -> tuple[Endpoint | None, BaseException | None]:
+    def _asked(self, version: _Version) -> tuple[Endpoint | None, BaseException | None]:
         try:
             client = self.clients.get("secretsmanager")
-            answer = client.get_secret_value(SecretId=secret_id)
+            answer = client.get_secret_value(
+                SecretId=version.secret_id, VersionStage=version.stage
+            )
         except Exception as error:  # noqa: BLE001 # botocore raises many classes
-            return None, translated(error, f"the secret {secret_id}")
+            return None, translated(error, f"the secret {version.secret_id}")
         try:
-            return parse_secret(secret_id, answer), None
+            return parse_secret(version.secret_id, answer), None
         except Exception as error:  # noqa: BLE001 # handed to those who wait
             return None, error

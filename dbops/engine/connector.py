@@ -16,6 +16,8 @@ from dbops.engine.options import ConnectOptions
 from dbops.engine.tls import tls_attempts
 from dbops.errors import CredentialsError, DbopsError
 
+_SHARE_FOR_ROTATION = 0.4
+
 
 @dataclass(frozen=True, slots=True)
 class Dialled:
@@ -121,6 +123,9 @@ class Connector:
                 raise
             # The password may have been rotated since the secret was read.
             renewed = await self._credentials.refreshed(endpoint)
+            if renewed is None:
+                limit_s = self.options.connect_limit_s(endpoint) * _SHARE_FOR_ROTATION
+                renewed = await self._credentials.awaited(endpoint, limit_s=limit_s)
             if renewed is None:
                 raise
         return await self._first_that_fits(self._narrowed(renewed))
