@@ -80,10 +80,8 @@ def _of_verdicts(title: str, command: str, found: Sequence[Checked]) -> Iterator
             it.is_skipped and it.status is not Status.UNKNOWN
         ):
             continue
-        # One sentence has one full stop, a list of them has lines.
-        text = ". ".join([it.summary, *it.details])
-        if len(it.details) > 1:
-            text = "\n".join([it.summary, *it.details])
+        said = [safe(line) for line in (it.summary, *it.details)]
+        text = (". " if len(said) == 2 else "\n").join(said)  # noqa: PLR2004 # and a hint
         kind = "warning" if it.status is Status.WARN else "error"
         yield _line(
             kind, text, title=title if it.id == command else f"{title}: {it.id}"

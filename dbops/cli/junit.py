@@ -41,12 +41,13 @@ def _add_case(suite: Element, command: str, it: Checked, fail_on: FailOn) -> Non
     case = SubElement(suite, "testcase", classname=_legal(classname), name=_legal(name))
     kind = _kind(it, fail_on)
     said = it.summary if it.is_skipped else f"{it.status}: {it.summary}"
-    text = "\n".join([said, *it.details])
+    # What is in one sentence stays on one line.
+    text = "\n".join(_legal(line) for line in (said, *it.details))
     if kind is not None:
         SubElement(case, kind, message=_legal(it.summary), type=str(it.status))
-        case[0].text = _legal(text)
+        case[0].text = text
     elif it.status is not Status.OK or it.details:
-        SubElement(case, "system-out").text = _legal(text)
+        SubElement(case, "system-out").text = text
 
 
 def _kind(it: Checked, fail_on: FailOn) -> str | None:
@@ -78,4 +79,4 @@ def _legal(text: str) -> str:
 
     https://www.w3.org/TR/xml/#charsets
     """
-    return "\n".join(safe(line) for line in text.split("\n"))
+    return safe(text)

@@ -91,7 +91,10 @@ def _states(
 def _of_measure(it: Measure) -> Iterator[_Sample]:
     if it.value is None or not math.isfinite(it.value):
         return
-    name = f"dbops_{_word(it.name)}{_SUFFIXES[it.unit]}"
+    suffix = _SUFFIXES[it.unit]
+    # A unit is said once, and at the end.
+    words = [word for word in _word(it.name).split("_") if f"_{word}" != suffix]
+    name = f"dbops_{'_'.join(words)}{suffix}"
     value = it.value / 100 if it.unit == "%" else it.value
     labels = {_word(label): str(said) for label, said in it.labels.items()}
     yield _Sample(name, it.about or f"{it.name.replace('_', ' ')}.", labels, value)

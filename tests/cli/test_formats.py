@@ -4,28 +4,30 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import AsyncGenerator
 from pathlib import Path
-from time import monotonic
 from xml.etree import ElementTree as ET
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from dbops.engine.connect import connect
 from tests.cli.test_exit_codes import REFUSED_PORT, SECRET, STARTER
-from tests.conftest import Ran, RunDbops, Served, clean_environment
+from tests.conftest import Ran, RunDbops, Served, clean_environment, new_name
 from tests.revisions import write_revision
 
-CHECKS = [
+PROBES = [
     ("ping",),
     ("lag",),
     ("pool",),
     ("doctor", "--only", "D20"),
+    ("wait", "--for", "database"),
+]
+ON_REVISIONS = [
     ("check", "-c", STARTER, "--heads"),
     ("lint", "-c", STARTER),
     ("status", "-c", STARTER),
-    ("wait", "--for", "database"),
 ]
-ASK_A_SERVER = [it for it in CHECKS if it[0] not in ("check", "lint")]
 UNIT = r"(?:s|B|%)?"
 VALUE = rf"(?:-?[0-9.]+{UNIT}|U)"
 PERFDATA = rf"(?:'(?:[^'=|]|'')+'|[^'=| ]+)={VALUE}(?:;[0-9.]*){{0,2}}"
@@ -61,12 +63,26 @@ def both(served: Served, tmp_path: Path) -> dict[str, str]:
     return {"URL": urls["DATABASE_URL"], "READER": urls["DATABASE_READER_URL"]}
 
 
-@pytest.mark.parametrize("words", CHECKS, ids=short)
+@pytest.fixture
+async def plain(served: Served) -> AsyncGenerator[dict[str, str]]:
+    """Return the settings of a role without privileges."""
+    role = new_name("plain")
+    admin = await connect(served.writer)
+    try:
+        await admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'")
+        yield {
+            "DATABASE_URL": f"postgresql://{role}:x@{served.writer.addresses[0]}/"
+            f"{served.name}?sslmode=disable"
+        }
+        await admin.execute(f"DROP ROLE {role}")
+    finally:
+        await admin.close()
+
+
+@pytest.mark.parametrize("words", PROBES, ids=short)
 def test_a_healthy_database_in_every_form(
     dbops: RunDbops, served: Served, words: tuple[str, ...]
 ) -> None:
-    if words[0] in ("status", "lint"):
-        dbops("migrate", "-c", STARTER, env=served.environment)
     env = served.environment
     plugin = dbops(*words, "--format", "nagios", env=env)
     first = plugin.out.splitlines()[0]
@@ -85,6 +101,19 @@ def test_a_healthy_database_in_every_form(
     assert list(root.iter("testcase"))
 
 
+@pytest.mark.parametrize("words", ON_REVISIONS, ids=short)
+def test_a_schema_at_head_in_a_report(
+    dbops: RunDbops, served: Served, words: tuple[str, ...]
+) -> None:
+    if words[0] != "check":
+        dbops("migrate", "-c", STARTER, env=served.environment)
+    report = dbops(*words, "--format", "junit", env=served.environment)
+    root = suites(report)
+    assert report.code == 0
+    assert (root.get("failures"), root.get("errors")) == ("0", "0")
+    assert list(root.iter("testcase"))
+
+
 def test_a_healthy_database_has_no_annotations(dbops: RunDbops, served: Served) -> None:
     ran = dbops("doctor", "--only", "D20", "--format", "github", env=served.environment)
     assert ran.code == 0
@@ -92,7 +121,7 @@ def test_a_healthy_database_has_no_annotations(dbops: RunDbops, served: Served) 
     assert "::warning" not in ran.out
 
 
-@pytest.mark.parametrize("words", ASK_A_SERVER, ids=short)
+@pytest.mark.parametrize("words", [*PROBES, ON_REVISIONS[-1]], ids=short)
 def test_a_server_that_is_not_there_in_every_form(
     dbops: RunDbops, words: tuple[str, ...]
 ) -> None:
@@ -218,14 +247,12 @@ def test_lint_has_a_case_for_each_file(dbops: RunDbops, tmp_path: Path) -> None:
     "words",
     [
         ("lag", "--warn", "5"),
-        ("lag", "--fail", "soon"),
         ("lag", "--warn", "10s", "--fail", "5s"),
         ("ping", "--retries", "-1"),
         ("ping", "--fail-on", "never"),
         ("ping", "--nonsense"),
         ("pign",),
         ("local", "upp"),
-        ("ping", "extra"),
     ],
     ids=" ".join,
 )
@@ -283,29 +310,50 @@ def test_the_bar_is_the_users(dbops: RunDbops, served: Served) -> None:
     writer = served.environment["DATABASE_URL"]
     same = {"DATABASE_URL": writer, "DATABASE_READER_URL": writer}
     assert dbops("lag", env=same).code == 0
-    assert dbops("lag", "--fail-on", "warn", env=same).code == 1
     assert dbops("lag", env={**same, "DBOPS_FAIL_ON": "warn"}).code == 1
     plugin = dbops("lag", "--fail-on", "warn", "--format", "nagios", env=same)
     assert plugin.code == 1
 
 
-def test_retries_are_said_and_stay_within_the_time(
+def test_retries_are_said_for_each_target(
     dbops: RunDbops, both: dict[str, str]
 ) -> None:
-    words = ("ping", "--retries", "99", "--interval", "200ms", "--timeout", "1500ms")
-    started = monotonic()
-    ran = dbops(*words, "-t", "bad", "--format", "json", env=both)
-    one_s = monotonic() - started
+    words = ("ping", "--retries", "2", "--interval", "10ms", "--format", "json")
+    ran = dbops(*words, "-t", "bad", env=both)
     assert ran.code == 5
     assert ran.json["error"]["message"].startswith("nothing listens")
-    assert "asking again (1 of 99): nothing listens on 127.0.0.1:1" in ran.err
-    assert one_s < 3
-    started = monotonic()
-    ran = dbops(*words, "-t", "*", "--format", "json", env=both)
+    assert ran.err.count("asking again (1 of 2): nothing listens on 127.0.0.1:1") == 1
+    assert ran.err.count("asking again (2 of 2): nothing listens on 127.0.0.1:1") == 1
+    ran = dbops(*words, "-t", "*", env=both)
     assert ran.code == 8
-    assert "bad: asking again (1 of 99): " in ran.err
+    assert ran.err.count("bad: asking again (") == 2
     assert "good: asking" not in ran.err
-    assert monotonic() - started < 3
+
+
+def test_a_monitoring_system_may_know_no_umlaut(
+    dbops: RunDbops, served: Served, tmp_path: Path
+) -> None:
+    (tmp_path / "dbops.toml").write_text(
+        "[targets.'grün']\ndatabase_url = '$URL'\n", encoding="utf-8"
+    )
+    env = {"URL": served.environment["DATABASE_URL"], "PYTHONIOENCODING": "ascii"}
+    words = ("ping", "-t", "*", "--writer", "--format", "prometheus")
+    ran = dbops(*words, env={**env, "PYTHONUTF8": "0"})
+    assert ran.code == 0, ran.err
+    assert r'target="gr\xfcn"' in ran.out
+
+
+def test_what_a_role_may_not_see_is_unknown_with_the_grant(
+    dbops: RunDbops, served: Served, plain: dict[str, str]
+) -> None:
+    words = ("doctor", "--only", "D20", "--format")
+    plugin = dbops(*words, "nagios", env=plain)
+    assert plugin.code == 3
+    assert plugin.out.startswith("DOCTOR UNKNOWN: ")
+    assert "GRANT pg_" in plugin.out
+    report = dbops(*words, "junit", env=plain)
+    assert report.code == 1
+    assert "GRANT pg_" in str(next(suites(report).iter("error")).text)
 
 
 def test_no_form_imports_what_another_needs(served: Served, cache_dir: Path) -> None:

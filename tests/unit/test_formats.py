@@ -281,7 +281,7 @@ def test_units_are_in_the_names_and_shares_are_ratios() -> None:
         ended(
             Status.OK,
             Measure("lag_low", 1.5, "s", {"role": "reader"}),
-            Measure("behind", 16.0, "B"),
+            Measure("bytes_behind", 16.0, "B"),
             Measure("used", 12.5, "%"),
             Measure("connections", 7.0),
         )
@@ -426,6 +426,12 @@ def test_the_users_bar_decides_which_cases_fail(
     assert [it.tag for it in next(root.iter("testcase"))] == [tag]
 
 
+def test_a_name_does_not_begin_a_line_of_a_report() -> None:
+    check = asked(Status.FAIL, summary="bad", details=["a\n::error::b", "c"])
+    root = suites(ended(Status.FAIL, checks=(check,)))
+    assert next(root.iter("failure")).text == "fail: bad\na\\n::error::b\nc"
+
+
 @pytest.mark.parametrize("payload", [*PAYLOADS, "<&]]>\"'", "\ufffe", "\x85\u2028"])
 def test_a_report_is_well_formed_whatever_a_name_holds(payload: str) -> None:
     check = asked(Status.FAIL, id=payload, summary=payload, details=[payload])
@@ -480,6 +486,27 @@ def test_a_name_is_no_command_of_the_runner() -> None:
     token = stop.removeprefix("::stop-commands::")
     heard = lines[: lines.index(stop)] + lines[lines.index(f"::{token}::") + 1 :]
     assert not any(it.strip().startswith("::set-env") for it in heard)
+
+
+@pytest.mark.parametrize("form", ["nagios", "prometheus", "github", "junit"])
+def test_an_answer_that_cannot_be_told_is_a_bug_of_ours(
+    form: Format, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken(Result):
+        """A result that cannot say what it answers."""
+
+        @override
+        def checked(self) -> Sequence[Checked]:
+            raise KeyError("s3cr3t")
+
+    async def operation(_call: Call) -> Result:
+        return Broken()
+
+    code = _run(Command("lag", operation, {"format": form}, is_check=True))
+    found = capsys.readouterr()
+    assert code == (3 if form == "nagios" else 70)
+    assert "bug in dbops: KeyError" in found.out + found.err
+    assert "s3cr3t" not in found.out + found.err
 
 
 def raising(error: Exception) -> Callable[[Call], object]:

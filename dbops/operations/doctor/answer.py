@@ -84,7 +84,9 @@ class Diagnosis(Model):
 
 def _details(it: Diagnosis) -> Iterator[str]:
     for found in it.findings:
-        yield f"{found.object}: {found.message}"
+        places = (f"in {found.database}" if found.database else "", found.role or "")
+        place = " on ".join(it for it in places if it)
+        yield f"{found.object}{f' ({place})' if place else ''}: {found.message}"
         if found.remedy is not None:
             yield f"remedy: {found.remedy}"
     if it.requires is not None:

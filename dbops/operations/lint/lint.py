@@ -40,6 +40,13 @@ class Linted(Result):
         return [self._about(name) for name in self.judged]
 
     @override
+    def headline(self) -> str:
+        found = [it for it in self.checked() if it.status is not Status.OK]
+        if not found:
+            return f"nothing to change in {', '.join(self.judged) or 'what is pending'}"
+        return "; ".join(it.summary for it in found)
+
+    @override
     def measures(self) -> Sequence[Measure]:
         counted = Counter(it.severity for it in self.findings)
         about = "What to change before it runs in production."
