@@ -17,12 +17,20 @@ class Flow(NamedTuple):
 
 
 def flow(state: dict[str, Any], *, warn_s: float | None = None) -> Flow:
-    """Judge a reader's row of ON_READER.
+    """Return the worst verdict over a reader's row of ON_READER.
 
     Args:
         state: The row.
         warn_s: An apply delay of that is worth a warning; None is never.
     """
+    found = flows(state, warn_s=warn_s)
+    status = worst(it.status for it in found)
+    # Of what is equally bad, what somebody has done on purpose says more.
+    return next(it for it in reversed(found) if it.status is status)
+
+
+def flows(state: dict[str, Any], *, warn_s: float | None = None) -> list[Flow]:
+    """Return every verdict over a reader's row of ON_READER; see `flow`."""
     found = [_received(state)]
     if state["pause_state"] not in (None, "not paused"):
         found.append(Flow(Pipeline.PAUSED, Status.WARN, Cause.REPLAY_PAUSED))
@@ -33,9 +41,7 @@ def flow(state: dict[str, Any], *, warn_s: float | None = None) -> Flow:
         found.append(
             Flow(Pipeline.DELAYED, status, Cause.APPLY_DELAY if is_long else None)
         )
-    status = worst(it.status for it in found)
-    # Of what is equally bad, what somebody has done on purpose says more.
-    return next(it for it in reversed(found) if it.status is status)
+    return found
 
 
 def _received(state: dict[str, Any]) -> Flow:

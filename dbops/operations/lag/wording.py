@@ -7,9 +7,9 @@ from dbops.operations.lag.kinds import Cause, Freshness, Pipeline
 from dbops.units import duration_text
 
 REMEDIES: Mapping[Cause, str] = {
-    Cause.REPLAY_PAUSED: "on the reader: SELECT pg_catalog.pg_wal_replay_resume()",
-    Cause.APPLY_DELAY: "on the reader: ALTER SYSTEM RESET recovery_min_apply_delay; "
-    "SELECT pg_catalog.pg_reload_conf()",
+    Cause.REPLAY_PAUSED: "SELECT pg_catalog.pg_wal_replay_resume() -- on the reader",
+    Cause.APPLY_DELAY: "ALTER SYSTEM RESET recovery_min_apply_delay; "
+    "SELECT pg_catalog.pg_reload_conf() -- on the reader",
     Cause.RECOVERY_CONFLICT: "end the reader's long query, or see "
     "max_standby_streaming_delay and hot_standby_feedback",
     Cause.RECEIVER_DOWN: "look into the reader's log, at its primary_conninfo, and at "
@@ -27,7 +27,7 @@ _CAUSES: Mapping[Cause, str] = {
     Cause.SLOW_APPLY: "it has received it and replays slowly",
     Cause.SLOW_TRANSPORT: "it has not received it",
 }
-_FLOWS: Mapping[Pipeline, str] = {
+FLOWS: Mapping[Pipeline, str] = {
     Pipeline.STREAMING: "changes are streaming",
     Pipeline.ARCHIVE: "changes come from the archive",
     Pipeline.DELAYED: "recovery_min_apply_delay holds back what comes next",
@@ -35,6 +35,7 @@ _FLOWS: Mapping[Pipeline, str] = {
     Pipeline.NO_RECEIVER: "nothing is being received",
     Pipeline.NOT_STREAMING: "its receiver is not streaming",
     Pipeline.SILENT: "its receiver has heard nothing for too long",
+    Pipeline.UNKNOWN: "whether changes stream is hidden from this role",
 }
 
 
@@ -50,7 +51,7 @@ def summary(
 ) -> str:
     """Say in one sentence how far behind a reader is, and why."""
     who = f"the reader {place(reader)}"
-    flows = _FLOWS.get(pipeline, "whether changes stream is hidden from this role")
+    flows = FLOWS[pipeline]
     if freshness is Freshness.UNKNOWN or low_s is None:
         return f"{who} may be on another timeline than the writer: {flows}"
     if freshness is Freshness.FRESH:

@@ -103,8 +103,9 @@ ON_READER = """
            r.latest_end_lsn::text AS upstream_position,
            r.sender_host, r.sender_port,
            r.slot_name::text AS slot_name,
-           pg_catalog.btrim(pg_catalog.substring(r.conninfo,
-               $$(?:^|\\s)application_name=('[^']*'|\\S+)$$), '''') AS receiver_name,
+           coalesce(pg_catalog.substring(r.conninfo, '(?:^| )application_name=(\\S+)'),
+                    pg_catalog.substring(r.conninfo, 'k_application_name=(\\S+)'))
+             AS receiver_name,
            extract(epoch FROM pg_catalog.clock_timestamp() - r.last_msg_receipt_time)
              ::float8 AS silent_s,
            (SELECT count(*)::int FROM pg_catalog.pg_stat_activity a
