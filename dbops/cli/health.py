@@ -3,6 +3,7 @@
 Each imports its operation when it is called, as the other commands do.
 """
 
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -181,9 +182,10 @@ async def watch(call: "Call") -> int:
 
     Example: dbops watch --interval 500ms
     """
+    began = monotonic()
     from dbops.cli.watch.show import show  # noqa: PLC0415
 
-    return await show(call, _choices(call))
+    return await show(call, _choices(call), began=began)
 
 
 def _choices(call: "Call") -> "Choices":

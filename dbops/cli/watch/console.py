@@ -1,19 +1,15 @@
 """A terminal that is drawn upon, and given back as it was."""
 
-import asyncio
 import os
-import sys
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO
+from io import TextIOWrapper
+from typing import TextIO
 
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-_ESCAPE = b"\x1b"
-_LEAVING = frozenset(b"qQ\x03\x04")
-# The rest of an arrow key follows its escape sooner than this.
-_ALONE_S = 0.1
+from dbops.cli.watch.keyboard import Keyboard
 
 
 def is_capable(stream: TextIO) -> bool:
@@ -38,11 +34,10 @@ class Canvas:
             file=stream, force_terminal=True, highlight=False, markup=False, emoji=False
         )
         self._live: Live | None = None
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it has ASCII only."""
-        return not self._console.encoding.startswith("utf")
+        self.is_plain = not self._console.encoding.startswith("utf")
+        """Whether it lacks most characters; they become question marks."""
+        if self.is_plain and isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -77,64 +72,6 @@ class Canvas:
             live.stop()
 
 
-class Keyboard:
-    """Single keys, unseen, while it is ours.
-
-    Args:
-        leave: Called for q, Esc and Ctrl-D; Ctrl-C is a signal.
-    """
-
-    def __init__(self, leave: Callable[[], None]) -> None:
-        self._leave = leave
-        self._loop = asyncio.get_running_loop()
-        self._fd = _keyboard()
-        self._saved: list[Any] | None = None
-        self._alone: asyncio.TimerHandle | None = None
-
-    def take(self) -> None:
-        """Hear each key at once, and show none."""
-        import termios  # noqa: PLC0415 # not everywhere
-
-        if self._fd is None:
-            return
-        self._saved = termios.tcgetattr(self._fd)
-        changed = termios.tcgetattr(self._fd)
-        changed[3] &= ~(termios.ECHO | termios.ICANON)
-        changed[6][termios.VMIN], changed[6][termios.VTIME] = 1, 0
-        termios.tcsetattr(self._fd, termios.TCSADRAIN, changed)
-        self._loop.add_reader(self._fd, self._hear)
-
-    def give_back(self) -> None:
-        """Restore what was there before; what was typed meanwhile is dropped."""
-        import termios  # noqa: PLC0415 # not everywhere
-
-        if self._fd is None or self._saved is None:
-            return
-        if self._alone is not None:
-            self._alone.cancel()
-        self._loop.remove_reader(self._fd)
-        saved, self._saved = self._saved, None
-        # A terminal that was closed meanwhile has nothing to restore.
-        with suppress(termios.error):
-            termios.tcsetattr(self._fd, termios.TCSAFLUSH, saved)
-
-    def _hear(self) -> None:
-        assert self._fd is not None  # it has been added  # noqa: S101
-        try:
-            keys = os.read(self._fd, 64)
-        except OSError:
-            keys = b""
-        if self._alone is not None:
-            self._alone.cancel()
-            self._alone = None
-        if not keys:
-            self._loop.remove_reader(self._fd)
-        elif keys == _ESCAPE:
-            self._alone = self._loop.call_later(_ALONE_S, self._leave)
-        elif not keys.startswith(_ESCAPE) and not _LEAVING.isdisjoint(keys):
-            self._leave()
-
-
 @contextmanager
 def taken(*ours: Canvas | Keyboard) -> Generator[None]:
     """Take them for the block, and give them back whatever happens in it."""
@@ -155,11 +92,3 @@ def _give_back(done: list[Canvas | Keyboard]) -> None:
             done.pop().give_back()
         finally:
             _give_back(done)
-
-
-def _keyboard() -> int | None:
-    """Return where keys are typed; None where nobody can."""
-    with suppress(AttributeError, ValueError, OSError):
-        if sys.__stdin__ is not None and sys.__stdin__.isatty():
-            return sys.__stdin__.fileno()
-    return None

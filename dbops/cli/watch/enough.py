@@ -1,6 +1,7 @@
-"""When has enough been seen?"""
+"""When has enough been seen, and what does the last of it come to?"""
 
-from time import monotonic
+from dbops.cli import exit_codes
+from dbops.operations.watch import Sample
 
 
 class Enough:
@@ -8,23 +9,18 @@ class Enough:
 
     Args:
         count: So many are enough; None for no end.
-        limit_s: So much time is enough; None for no end.
-        interval_s: When the next one will come.
     """
 
-    def __init__(
-        self, count: int | None, limit_s: float | None, interval_s: float
-    ) -> None:
+    def __init__(self, count: int | None) -> None:
+        self.code = 0
+        """The exit code of the last one."""
+        self.is_any = False
+        """Whether there has been one."""
         self._left = count
-        self._interval_s = interval_s
-        self._ends_at = None if limit_s is None else monotonic() + limit_s
 
-    def is_after(self) -> bool:
+    def is_after(self, sample: Sample) -> bool:
         """Count one, and tell whether it was the last."""
+        self.code, self.is_any = exit_codes.EXIT_CODES[sample.outcome], True
         if self._left is not None:
             self._left -= 1
-        is_late = (
-            self._ends_at is not None
-            and monotonic() + self._interval_s >= self._ends_at
-        )
-        return is_late or self._left == 0
+        return self._left == 0

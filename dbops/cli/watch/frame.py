@@ -12,6 +12,7 @@ from dbops.cli.watch.history import History
 from dbops.cli.watch.looks import Looks, clock, line, plain, word
 from dbops.cli.watch.sections import Section
 from dbops.operations.watch import Sample
+from dbops.results import Status
 
 _WIDE = 120
 _GAP = 3
@@ -109,11 +110,12 @@ def _head(sample: Sample | None, width: int, looks: Looks) -> Text:
     left = line(plain("dbops watch", "bold"), looks.target)
     if sample is not None:
         left = line(left, word(sample.status), clock(sample.sampled_at))
-    right = "q leaves"
-    room = width - left.cell_len - len(right)
+        if sample.doctor is not None and sample.doctor.status is not Status.OK:
+            left = line(left, "doctor:", word(sample.doctor.status))
+    room = width - left.cell_len - len(looks.leave)
     if room < 1:
         return _cut(left, width)
-    return left.append(" " * room).append(right, "dim")
+    return left.append(" " * room).append(looks.leave, "dim")
 
 
 def _cut(text: Text, width: int) -> Text:

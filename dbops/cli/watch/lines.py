@@ -4,7 +4,7 @@ import json
 import signal
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
-from typing import TextIO
+from typing import Any, TextIO
 
 from dbops.cli import exit_codes
 from dbops.cli.render import document, write_json
@@ -21,25 +21,20 @@ async def printed(
     as_json: bool,
 ) -> int:
     """Write a line for each sample; return the exit code of the last one."""
-    code = 0
     try:
         async for sample in samples:
-            code = exit_codes.EXIT_CODES[sample.outcome]
+            is_last = enough.is_after(sample)
             if as_json:
-                problem = sample.problem
-                whole = document(
-                    "watch", target, exit_code=code, result=sample, problem=problem
-                )
-                write_json(whole, stream)
+                write_json(_document(sample, target, enough.code), stream)
             else:
                 stream.write(line(sample) + "\n")
                 stream.flush()
-            if enough.is_after():
+            if is_last:
                 break
     except BrokenPipeError:
         # Whoever read along has gone, as `head` does.
         return exit_codes.of_signal(signal.SIGPIPE)
-    return code
+    return enough.code
 
 
 def line(sample: Sample) -> str:
@@ -55,6 +50,11 @@ def line(sample: Sample) -> str:
 def time_text(when: datetime) -> str:
     """Return an instant as ISO 8601 in UTC, with milliseconds."""
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _document(sample: Sample, target: str, code: int) -> dict[str, Any]:
+    problem = sample.problem
+    return document("watch", target, exit_code=code, result=sample, problem=problem)
 
 
 def _pairs(sample: Sample) -> Iterator[tuple[str, object]]:

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Generator
 from contextlib import ExitStack, contextmanager
 from typing import TextIO
 
-from dbops.cli import exit_codes
-from dbops.cli.watch.console import Canvas, Keyboard, taken
+from dbops.cli.watch.console import Canvas, taken
 from dbops.cli.watch.enough import Enough
 from dbops.cli.watch.frame import frame
 from dbops.cli.watch.history import History
+from dbops.cli.watch.keyboard import Keyboard
 from dbops.cli.watch.looks import Looks
 from dbops.operations.watch import Sample
 
@@ -21,14 +21,12 @@ async def viewed(
     stream: TextIO,
     enough: Enough,
     target: str,
-    *,
-    every_s: float,
 ) -> int:
     """Draw each sample; return 0 for who leaves, else the last one's exit code.
 
     The terminal is as it was before connections are closed: that may take a moment.
     """
-    view = _View(stream, target, every_s)
+    view = _View(stream, target)
     seen = asyncio.ensure_future(view.follow(samples, enough))
     left = asyncio.ensure_future(view.left.wait())
     try:
@@ -44,11 +42,12 @@ async def viewed(
 class _View:
     """What is shown, and when it is drawn again."""
 
-    def __init__(self, stream: TextIO, target: str, every_s: float) -> None:
+    def __init__(self, stream: TextIO, target: str) -> None:
         self.left = asyncio.Event()
         self._canvas = Canvas(stream)
         self._keyboard = Keyboard(self.left.set)
-        self._looks = Looks(target, every_s, is_plain=self._canvas.is_plain)
+        leave = "q leaves" if self._keyboard.is_there else "Ctrl-C leaves"
+        self._looks = Looks(target, leave, is_plain=self._canvas.is_plain)
         self._history = History()
         self._last: Sample | None = None
 
@@ -66,15 +65,13 @@ class _View:
 
     async def follow(self, samples: AsyncIterator[Sample], enough: Enough) -> int:
         """Draw each sample, and return the last one's exit code."""
-        code = 0
         async for sample in samples:
-            code = exit_codes.EXIT_CODES[sample.outcome]
             self._history.add(sample)
             self._last = sample
             self._draw()
-            if enough.is_after():
+            if enough.is_after(sample):
                 break
-        return code
+        return enough.code
 
     def _draw(self) -> None:
         picture = frame(self._last, self._history, self._canvas.size, self._looks)

@@ -24,8 +24,8 @@ class Looks(NamedTuple):
 
     target: str
     """What is watched."""
-    every_s: float
-    """How often."""
+    leave: str
+    """How to leave."""
     is_plain: bool
     """Whether the terminal has ASCII only."""
 

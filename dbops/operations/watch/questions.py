@@ -28,6 +28,8 @@ ACTIVITY = """
            pg_catalog.current_setting('max_connections')::int
              - pg_catalog.current_setting('superuser_reserved_connections')::int
              - coalesce(pg_catalog.current_setting('reserved_connections', true),
+                        nullif(pg_catalog.current_setting(
+                          'rds.rds_superuser_reserved_connections', true), ''),
                         '0')::int AS usable,
            (SELECT pg_catalog.json_object_agg(s.state, s.number) FROM (
                 SELECT coalesce(state, 'unknown') AS state, count(*) AS number
