@@ -89,7 +89,9 @@ _OPTIONS = {
     ),
     "pool_size": _Option("Connections that a pool keeps.", "N"),
     "max_overflow": _Option("How many more it opens.", "N"),
-    "pool_class": _Option("SQLAlchemy's QueuePool or NullPool.", "CLASS"),
+    "pool_class": _Option(
+        "What the application pools with: QueuePool or NullPool.", "CLASS"
+    ),
     "warn": _Option("Warn from this on; with a unit, repeatable.", "AMOUNT", many=True),
     "fail": _Option("Fail from this on; with a unit, repeatable.", "AMOUNT", many=True),
     "retries": _Option("Ask again this often before a bad answer counts.", "N"),
@@ -101,7 +103,7 @@ _OPTIONS = {
     "replicas": _Option("How many replicas (pods) the application has at most.", "N"),
     "surge": _Option("How many more a rollout starts: 25% or 2.", "AMOUNT"),
     "workers": _Option("Processes in each replica, each with its own pools.", "N"),
-    "readers": _Option("How many readers share what is read.", "N"),
+    "readers": _Option("How many readers share evenly what is read.", "N"),
     "job_processes": _Option(
         "Processes of jobs, each with its own pools.", "N", ("--jobs",)
     ),

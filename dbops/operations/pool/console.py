@@ -54,7 +54,7 @@ async def console(settings: Settings, *, limit: Limit = WAITING) -> PgBouncer | 
             )
     except TimeoutError:
         raise UnreachableError(
-            f"PgBouncer's admin console at {where} gave no answer within {limit_s:g} s",
+            f"PgBouncer's console at {where} gave no answer within {limit_s:.2g} s",
             hint="give it longer with --timeout",
             phase="query",
         ) from None
