@@ -228,6 +228,17 @@ async def test_without_a_reader_there_is_none(served: Served) -> None:
     assert {it.id for it in found.checked()} == {"budget", "writer"}
 
 
+async def test_readers_that_were_not_asked_are_not_passed_over_in_silence(
+    served: Served,
+) -> None:
+    place = served.reader.addresses[0]
+    both = replace(served.reader, addresses=(place, replace(place, host="localhost")))
+    found = await asked(served, database_reader_url=both.url(show_password=True))
+    assert found.reader is not None
+    assert found.reader.notes[-1].endswith("1 more were not asked")
+    assert not found.server.notes[-1].endswith("not asked")
+
+
 async def test_a_silent_reader_leaves_it_open_whether_the_fleet_fits(
     served: Served,
 ) -> None:

@@ -74,7 +74,13 @@ async def pool(
 async def _met(connector: Connector) -> _Met:
     async with connector.dialled() as dialled:
         questions = ReadOnly(dialled)
-        return _Met(await server_connections(questions), place(questions))
+        found = await server_connections(questions)
+    others = len((await connector.endpoint()).addresses) - 1
+    if connector.role == "reader" and others:
+        # Each of them takes as many, and may allow less.
+        note = f"this is one of the reader's hosts; {others} more were not asked"
+        found = found.model_copy(update={"notes": (*found.notes, note)})
+    return _Met(found, place(questions))
 
 
 async def _nobody() -> None:
