@@ -178,6 +178,39 @@ async def test_an_aborted_transaction_is_idle_and_holds_nothing(ours: Pair) -> N
         assert (finding.severity, finding.role) == (Severity.WARN, "reader")
 
 
+@asynccontextmanager
+async def copying(pair: Pair) -> AsyncGenerator[None]:
+    """Hold the snapshot of a subscriber's first copy, which only a walsender can."""
+    program = await asyncio.create_subprocess_exec(
+        installed_postgresql() / "psql",
+        f"{pair.writer.url(show_password=True)}&replication=database",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    assert program.stdin
+    program.stdin.write(
+        b"CREATE_REPLICATION_SLOT copy TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT;\n"
+    )
+    try:
+        async with session(pair.writer) as writer:
+            await until_true(
+                writer,
+                "SELECT bool_or(state = 'idle in transaction') "
+                "FROM pg_stat_activity WHERE backend_type = 'walsender'",
+            )
+        yield
+    finally:
+        program.stdin.close()
+        await program.wait()
+
+
+async def test_a_walsenders_snapshot_is_no_clients_transaction(ours: Pair) -> None:
+    async with copying(ours):
+        for check_id in "D20", "D21":
+            found = await diagnosed(leading_to(ours), check_id, value="0s")
+            assert (found.status, found.findings) == (Status.OK, ())
+
+
 WANTS_ALL = 'ALTER TABLE "my shop".item ADD COLUMN added int'
 
 
@@ -315,7 +348,7 @@ async def test_the_session_that_holds_vacuum_back_is_named(ours: Pair) -> None:
         far = await diagnosed(leading_to(ours, user="monitor"), "D24", value="20,20")
         finding = about(far, pid_of(holder))
         assert finding.severity is Severity.FAIL
-        assert finding.message.startswith("export in postgres, idle in transaction")
+        assert finding.message.startswith("held by export in postgres, idle in")
         assert finding.remedy == f"SELECT pg_terminate_backend({pid_of(holder)[4:]})"
 
 

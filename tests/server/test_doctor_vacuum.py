@@ -253,6 +253,8 @@ async def test_a_table_that_was_never_analyzed_is_reported(
     await make(shop, "empty", rows=0)
     # Autovacuum itself would not come for so few.
     await make(shop, "few", rows=10)
+    await make(shop, "emptied", rows=1000)
+    await shop.execute("DELETE FROM emptied")
     found = await asked(ours, shop, "D28", user="plain")
     assert [it.object for it in found.findings] == [table]
     finding = about(found, table)

@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from dbops.engine.connect import Connection
+from dbops.engine.connect import Connection, Connectors
 from dbops.local.state import Pair
 from dbops.local.throwaway import throwaway
 from dbops.operations.doctor import Diagnosis
 from dbops.operations.doctor.answer import Severity
 from dbops.results import Status
+from dbops.settings import load_settings
 from tests.conftest import Served, installed_postgresql
 from tests.server.doctored import (
     about,
@@ -174,7 +175,7 @@ async def test_commits_that_wait_for_nobody_who_is_there_fail(ours: Pair) -> Non
             hidden = await diagnosed(leading_to(ours, user="plain"), "D16")
         await commit
     assert found.status is Status.FAIL
-    assert "1 wait now" in about(found, "synchronous_standby_names").message
+    assert "waiting now: 1" in about(found, "synchronous_standby_names").message
     assert hidden.status is Status.UNKNOWN
     assert hidden.requires == "GRANT pg_read_all_stats TO plain"
 
@@ -352,3 +353,12 @@ async def test_a_subscription_that_an_error_has_disabled_is_a_warning(
         await publisher.execute("INSERT INTO item VALUES (1)")
     found = await until(lambda: receiving(ours), Status.WARN)
     assert about(found, '"my sub"').remedy == 'ALTER SUBSCRIPTION "my sub" ENABLE'
+
+
+async def test_a_standby_in_the_writers_place_counts_nothing(ours: Pair) -> None:
+    url = ours.reader.url(show_password=True)
+    there = Connectors(load_settings(flags={"database_url": url}))
+    for check_id in "D16", "D19":
+        assert not (await diagnosed(there, check_id)).applies
+    for check_id in "D27", "D28":
+        assert (await diagnosed(there, check_id)).status is Status.UNKNOWN

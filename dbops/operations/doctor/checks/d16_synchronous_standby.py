@@ -51,8 +51,8 @@ async def find(server: Server, limits: Limits) -> Found:  # noqa: ARG001 # it ha
     effect = "every commit hangs" if waits else "a commit that wants one hangs"
     finding = Finding(
         object="synchronous_standby_names",
-        message=f"{summary} (it is {names}): {effect}, "
-        f"{row['waiting']} wait now; without it a commit is on this server alone",
+        message=f"{summary} ({names}): {effect} (waiting now: {row['waiting']}); "
+        "once it is empty, what commits is safe on this server alone",
         remedy="ALTER SYSTEM SET synchronous_standby_names = ''; "
         "SELECT pg_reload_conf()",
         severity=Severity.FAIL if waits or row["waiting"] else Severity.WARN,

@@ -4,7 +4,12 @@ import asyncio
 from typing import Any
 
 from dbops.operations.doctor.answer import Finding, Severity
-from dbops.operations.doctor.check import Found, Limits, ServerCheck
+from dbops.operations.doctor.check import (
+    Found,
+    Limits,
+    NotApplicableError,
+    ServerCheck,
+)
 from dbops.operations.doctor.servers import Server
 
 # The worker without a relation is the one that applies; it has heard nothing while it
@@ -39,6 +44,8 @@ _HAVE_ERRORS = 15
 
 async def find(server: Server, limits: Limits) -> Found:  # noqa: ARG001 # it has none
     """Look for the worker of each subscription that is enabled."""
+    if server.is_standby:
+        raise NotApplicableError("the writer is a standby, which receives for nobody")
     known = ERRORS if server.major >= _HAVE_ERRORS else "false"
     query = SUBSCRIPTIONS.format(disabled_by_error=known)
     rows = await server.rows(query)

@@ -57,8 +57,8 @@ def _finding(row: dict[str, Any], status: Status) -> Finding:
     held = "it holds back no vacuum, but keeps its locks and its connection"
     if row["horizon_age"] is not None:
         held = (
-            "no vacuum can remove what the last "
-            f"{row['horizon_age']} transactions left dead"
+            "no vacuum can remove what has died since (transactions: "
+            f"{row['horizon_age']:,})"
         )
     idle = duration_text(round(row["idle_s"]))
     return Finding(

@@ -62,8 +62,8 @@ async def find(server: Server, limits: Limits) -> Found:
     findings = [
         Finding(
             object=row["object"],
-            message=f"{row['who']} keeps vacuum from removing what the last "
-            f"{row['age']:,} transactions left dead",
+            message=f"held by {row['who']}: no vacuum can remove what has died since "
+            f"(transactions: {row['age']:,})",
             remedy=row["remedy"],
             severity=severity(status),
         )

@@ -5,7 +5,13 @@ from typing import Any
 
 from dbops.limits import Limit
 from dbops.operations.doctor.answer import Finding, Severity
-from dbops.operations.doctor.check import Found, Limits, ServerCheck, severity
+from dbops.operations.doctor.check import (
+    Found,
+    Limits,
+    ServerCheck,
+    UndecidedError,
+    severity,
+)
 from dbops.operations.doctor.servers import Server
 from dbops.results import Status
 from dbops.units import duration_text
@@ -82,6 +88,8 @@ TABLES = """
 
 async def find(server: Server, limits: Limits) -> Found:
     """Look whether it is on, and for tables that it leaves out or does not get to."""
+    if server.is_standby:
+        raise UndecidedError("the writer is a standby, where nobody counts dead rows")
     limit = limits["value"]
     off = await server.rows(SETTINGS)
     rows = await server.rows(TABLES, limit.warn)

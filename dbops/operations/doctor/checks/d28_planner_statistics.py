@@ -5,7 +5,13 @@ from typing import Any
 
 from dbops.limits import Limit
 from dbops.operations.doctor.answer import Finding, Severity
-from dbops.operations.doctor.check import Found, Limits, ServerCheck, severity
+from dbops.operations.doctor.check import (
+    Found,
+    Limits,
+    ServerCheck,
+    UndecidedError,
+    severity,
+)
 from dbops.operations.doctor.servers import Server
 
 # When a table was analyzed is counted by each server for itself and lost in a crash;
@@ -80,6 +86,7 @@ TABLES = """
         FROM modified t)
     SELECT pg_catalog.format('%I.%I', j.nspname, j.relname) AS name,
            j.is_new, j.is_stale, j.is_parent, j.modified, j.trigger,
+           j.analyzed IS NOT NULL AS is_analyzed,
            j.modified / greatest(j.trigger, 1) AS times,
            greatest(j.live, j.reltuples, 0)::float8 AS rows,
            pg_catalog.has_any_column_privilege(j.oid, 'SELECT')
@@ -90,12 +97,14 @@ TABLES = """
              AS is_known
       FROM judged j
      WHERE j.is_new OR j.is_stale OR j.is_parent
-     ORDER BY 8 DESC, 1
+     ORDER BY rows DESC, name
 """
 
 
 async def find(server: Server, limits: Limits) -> Found:
     """Look for tables without statistics, and with old ones."""
+    if server.is_standby:
+        raise UndecidedError("the writer is a standby, where nobody counts changes")
     limit = limits["value"]
     rows = await server.rows(TABLES, limit.warn)
     new = [row for row in rows if row["is_new"] and not row["is_known"]]
@@ -103,7 +112,11 @@ async def find(server: Server, limits: Limits) -> Found:
         row for row in new if not row["is_readable"] and not row["is_all_counted"]
     ]
     without = [row for row in new if row not in unseen]
-    stale = [row for row in rows if row["is_stale"] and row not in new]
+    stale = [
+        row
+        for row in rows
+        if row["is_stale"] and (row["is_analyzed"] or row["is_known"])
+    ]
     findings = [*map(_never, without), *(_stale(row, limit) for row in stale)]
     grants = [_grant(row, server) for row in unseen]
     findings += [_unseen(row, it) for row, it in zip(unseen, grants, strict=True)]
