@@ -277,6 +277,7 @@ async def test_indexes_that_differ_in_anything_are_not_the_same(shop: Shop) -> N
         "CREATE INDEX hashed ON t USING hash (b)",
         "CREATE UNIQUE INDEX alone ON t (b)",
         "CREATE INDEX beside_a_constraint ON t (a)",
+        "ALTER TABLE t ADD e int UNIQUE DEFERRABLE; CREATE INDEX beside_that ON t (e)",
         "CREATE INDEX wide ON t USING brin (d) WITH (pages_per_range = 8)",
         "CREATE INDEX narrow ON t USING brin (d) WITH (pages_per_range = 9)",
         "CREATE UNIQUE INDEX distinct_nulls ON t (c)",

@@ -176,6 +176,8 @@ async def test_a_sequence_with_room_is_not_reported(shop: Shop) -> None:
         "CREATE SEQUENCE down INCREMENT -1; SELECT setval('down', -2000000000)",
         "CREATE SEQUENCE whole AS int MINVALUE -2147483648 START 1",
         "SELECT setval('whole', 5)",
+        "CREATE SEQUENCE regained AS int MINVALUE -2147483648 START 1",
+        "SELECT setval('regained', -2147483000)",
         "CREATE SEQUENCE text; CREATE TABLE texts (n text DEFAULT nextval('text'))",
         f"SELECT setval('text', {MOST})",
         "CREATE TABLE its (n serial); ALTER EXTENSION plpgsql ADD SEQUENCE its_n_seq",

@@ -1,10 +1,10 @@
 """How far is each sequence, and what does it end at?"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from dbops.operations.doctor.objects import name, ours
+from dbops.operations.doctor.sequence_state import SequenceState
 from dbops.operations.doctor.servers import Server
 
 # The narrowest integer column that a sequence fills is its limit too: the one that owns
@@ -15,7 +15,7 @@ from dbops.operations.doctor.servers import Server
 # pg_sequence: PostgreSQL 10 and newer; unlogged sequences from 15 on.
 SEQUENCES = f"""
     SELECT s.seqrelid AS oid, {name("s.seqrelid")} AS name,
-           s.seqtypid = 'int8'::regtype AS is_bigint, s.seqcycle AS is_cycling,
+           s.seqcycle AS is_cycling,
            r.relnamespace::pg_catalog.regnamespace::text AS schema,
            s.seqmin AS low, s.seqmax AS high, s.seqstart AS start,
            s.seqincrement AS step,
@@ -83,64 +83,6 @@ _VALUE = {
 }
 _VALUE_SINCE = 18
 _AT_ONCE = 500
-_WIDEST = 8
-
-
-@dataclass(frozen=True)
-class SequenceState:
-    """A sequence, the column that it fills, and the value at which it is."""
-
-    name: str
-    schema: str
-    is_bigint: bool
-    is_cycling: bool
-    low: int
-    high: int
-    start: int
-    step: int
-    table: str | None
-    """Of the narrowest integer column that it fills; None for none."""
-    column: str | None
-    width: int | None
-    """The column's, in bytes."""
-    is_identity: bool
-    may_read: bool
-    is_locked: bool
-    value: int | None
-    """The last one given, or the one to begin with; None where it cannot be read."""
-    is_fresh: bool
-    """Whether it is where it was made to begin, or was set since: nothing tells."""
-
-    @property
-    def is_held_by_column(self) -> bool:
-        """Whether the column ends before the sequence does."""
-        return self.end != (self.high if self.step > 0 else self.low)
-
-    @property
-    def end_of_column(self) -> int:
-        """The last value that its column holds."""
-        most = (1 << 8 * (self.width or _WIDEST) - 1) - 1
-        return most if self.step > 0 else -most - 1
-
-    @property
-    def end(self) -> int:
-        """The last value that it can give."""
-        if self.step > 0:
-            return min(self.high, self.end_of_column)
-        return max(self.low, self.end_of_column)
-
-    @property
-    def share_used(self) -> float | None:
-        """How much of its values is gone, from 0 to 100; None where that is unknown."""
-        if self.value is None:
-            return None
-        # What lies below zero is not used up by a sequence that begins at one.
-        begin = max(self.low, min(self.start, 0))
-        if self.step < 0:
-            begin = min(self.high, max(self.start, 0))
-        whole = abs(self.end - begin)
-        gone = abs(self.value - begin)
-        return 100.0 * gone / whole if whole else 100.0
 
 
 async def sequences(server: Server) -> list[SequenceState]:

@@ -111,8 +111,6 @@ def _finding(row: dict[str, Any], server: Server) -> Finding:
 
 def _remedy(row: dict[str, Any]) -> str:
     index: str = row["name"]
-    if row["is_toast"]:
-        return f"DROP INDEX {index}"
     if row["is_remnant"]:
         return drop_index(index, row["kind"])
     # An exclusion constraint's cannot be rebuilt concurrently.

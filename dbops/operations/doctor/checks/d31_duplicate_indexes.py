@@ -33,7 +33,7 @@ DUPLICATES = f"""
           JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
           JOIN pg_catalog.pg_am a ON a.oid = c.relam
          CROSS JOIN LATERAL (
-             SELECT concat_ws('/', i.indkey, i.indnkeyatts, i.indclass, i.indcollation,
+             SELECT concat_ws('/', i.indkey, i.indclass, i.indcollation,
                               i.indoption, i.indisunique,
                               i.indisunique AND i.indimmediate) AS shape,
                     {_EXPRESSIONS.format("i.indexprs")} AS expressions,

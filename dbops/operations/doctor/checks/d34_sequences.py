@@ -7,7 +7,8 @@ from dbops.limits import Limit
 from dbops.operations.doctor.answer import Finding, Severity
 from dbops.operations.doctor.check import Found, Limits, ServerCheck, severity
 from dbops.operations.doctor.objects import some
-from dbops.operations.doctor.sequences import SequenceState, sequences
+from dbops.operations.doctor.sequence_state import SequenceState
+from dbops.operations.doctor.sequences import sequences
 from dbops.operations.doctor.servers import Server
 from dbops.results import Status
 
@@ -23,10 +24,12 @@ async def find(server: Server, limits: Limits) -> Found:
     grants = [_hidden(server, name, list(its)) for name, its in _by_schema(hidden)]
     locked = [_locked(it) for it in known if it.may_read and it.is_locked]
     fresh = [it.name for it in known if it.is_fresh]
-    highest = max((it.share_used or 0 for it, _ in graded), default=0)
+    shares = [it.share_used for it, _ in graded if it.share_used is not None]
+    said = f"the fullest sequence has used {max(shares, default=0):.1f}% of its values"
+    if not shares:
+        said = "no sequence is known that ends" if known else "there is no sequence"
     return Found(
-        f"the fullest of {len(known)} sequences has used {highest:.1f}% of its values"
-        + (f"; {len(hidden)} cannot be read" if hidden else ""),
+        said + (f"; {len(hidden)} cannot be read" if hidden else ""),
         (*ending, *grants, *locked),
         (f"not used since they were made, or set: {some(fresh)}",) if fresh else (),
         "; ".join(it.remedy for it in grants if it.remedy) or None,
