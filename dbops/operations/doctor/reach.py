@@ -76,6 +76,7 @@ async def _tried(
         async with asyncio.timeout(limit_s and limit_s * _SHARE_OF_ALL):
             dialled = await stack.enter_async_context(connector.dialled())
             questions = ReadOnly(dialled, statement_timeout_s=_statement_s(connector))
+            await questions.settle()
             return await met(role, questions, interval_s=interval_s)
     except DbopsError as error:
         return error
