@@ -21,7 +21,7 @@ from dbops.settings import Settings
 _EVERY_S = 30.0
 _SOON_S = 1.0
 # The view waits for its turn behind so many of the doctor's questions at most.
-_AT_ONCE = 3
+_AT_ONCE = 2
 _MOST = 20
 _WORST_FIRST = (Severity.FAIL, Severity.UNKNOWN, Severity.WARN)
 

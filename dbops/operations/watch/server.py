@@ -20,8 +20,8 @@ from dbops.operations.watch.questions import (
 )
 from dbops.operations.watch.tokens import Moment
 
-# Longer than a statement may take: the doctor's are asked over the same connection.
-_SILENT_S = 10.0
+# Longer than the doctor's questions may take that are asked over the same connection.
+_SILENT_S = 11.0
 _POLLS_S = (0.005, 0.02, 0.05)
 
 
@@ -62,9 +62,10 @@ class Asked:
     def begin(self) -> asyncio.Task[Seen] | None:
         """Ask, unless it is still being asked, or was lost a moment ago."""
         self.seen = None
-        if self._task is None and not self.link.is_waiting:
-            self.begun = datetime.now(UTC)
-            self._task = asyncio.create_task(self._ask())
+        if self._task is not None or self.link.is_waiting:
+            return None
+        self.begun = datetime.now(UTC)
+        self._task = asyncio.create_task(self._ask())
         return self._task
 
     def end(self) -> None:

@@ -19,8 +19,8 @@ from dbops.operations.watch.tokens import Tokens
 from dbops.results import worst
 
 _LEAST_S = 0.05
-# A sample waits so long for an answer, whatever the interval.
-_LEAST_PATIENCE_S, _MOST_PATIENCE_S = 0.5, 2.0
+# A sample waits so long for an answer; the next ones do not wait for it again.
+_PATIENCE_S = 2.0
 
 
 async def watch(
@@ -82,12 +82,11 @@ class _Watch:
         self._tokens = Tokens()
 
     async def sample(self, rounds: Rounds) -> Sample:
-        """Ask everybody; who takes too long is waited for by the next sample."""
+        """Ask everybody; who takes too long is late, and holds no other up."""
         now = datetime.now(UTC)
         tasks = [task for task in (it.begin() for it in self._servers) if task]
         if tasks:
-            patience_s = max(self.interval_s, _LEAST_PATIENCE_S)
-            await asyncio.wait(tasks, timeout=min(patience_s, _MOST_PATIENCE_S))
+            await asyncio.wait(tasks, timeout=_PATIENCE_S)
         for server in self._servers:
             server.end()
         self._raise_hopeless()
