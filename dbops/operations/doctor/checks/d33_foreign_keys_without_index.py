@@ -11,9 +11,9 @@ from dbops.operations.doctor.servers import Server
 # An index helps whose first columns are the key's, in any order, with the collations
 # that the columns have; and one that is unique over some of them. A partial one does
 # not, except where it leaves out nothing but NULL in a column of the key, which no
-# referenced row equals. What is asked of a partitioned table is asked of its
-# partitions; they, and the partitions of what is referenced, have keys of their own
-# below the one that was declared.
+# referenced row equals; BRIN finds parts of a table and no row. What is asked of a
+# partitioned table is asked of its partitions; they, and the partitions of what is
+# referenced, have keys of their own below the one that was declared.
 # https://www.postgresql.org/docs/current/ddl-constraints.html#DDL-CONSTRAINTS-FK
 # https://www.postgresql.org/docs/current/catalog-pg-constraint.html
 # pg_constraint, pg_index: every version; conenforced from 18 on, hence by way of JSON.
@@ -31,7 +31,7 @@ WITHOUT_INDEX = f"""
                  JOIN pg_catalog.pg_am a ON a.oid = c.relam
                 WHERE i.indrelid = k.conrelid
                   AND i.indisvalid AND i.indisready AND i.indislive
-                  AND a.amname NOT IN ('brin', 'gin', 'gist', 'spgist')
+                  AND a.amname <> 'brin'
                   AND (i.indnkeyatts >= pg_catalog.cardinality(k.conkey)
                        AND (i.indkey::int2[])[0:pg_catalog.cardinality(k.conkey) - 1]
                            @> k.conkey
