@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from dbops.cli.ended import Ended
 from dbops.cli.render import safe
-from dbops.cli.verdicts import verdicts
+from dbops.cli.verdicts import called, verdicts
 from dbops.results import Checked, Status
 from dbops.settings.model import FailOn
 
@@ -36,9 +36,10 @@ def report(command: str, ends: Sequence[Ended]) -> str:
 
 
 def _add_case(suite: Element, command: str, it: Checked, fail_on: FailOn) -> None:
-    name = it.id if it.id == it.title else f"{it.id} {it.title}"
     classname = f"dbops.{command}.{suite.get('name')}"
-    case = SubElement(suite, "testcase", classname=_legal(classname), name=_legal(name))
+    case = SubElement(
+        suite, "testcase", classname=_legal(classname), name=_legal(called(it))
+    )
     kind = _kind(it, fail_on)
     said = it.summary if it.is_skipped else f"{it.status}: {it.summary}"
     # What is in one sentence stays on one line.

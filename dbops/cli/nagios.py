@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from dbops.cli.ended import Ended
 from dbops.cli.render import safe
-from dbops.cli.verdicts import sentence, verdict, verdicts
+from dbops.cli.verdicts import called, sentence, verdict, verdicts
 from dbops.results import Checked, Measure, Status, worst
 
 _WORDS = {
@@ -77,7 +77,7 @@ def _details(command: str, end: Ended, prefix: str, *, beside: str) -> Iterator[
 def _about(it: Checked, prefix: str, *, beside: str) -> Iterator[str]:
     # What the first line says already is not said again.
     if prefix or it.summary != beside:
-        yield _plain(f"{prefix}[{it.status}] {it.id} {it.title}: {it.summary}")
+        yield _plain(f"{prefix}[{it.status}] {called(it)}: {it.summary}")
     for detail in it.details:
         yield _plain(f"{prefix}{detail}")
 

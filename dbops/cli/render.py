@@ -5,8 +5,6 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
-from dbops.cli.diagnosis import is_diagnosis, write_diagnosis
-from dbops.cli.layout import COLOURS, Layout
 from dbops.results import Problem, Result
 
 if TYPE_CHECKING:
@@ -55,6 +53,9 @@ def write_human(result: Result, stream: TextIO, *, title: str | None = None) -> 
     """Write a result as text, coloured on a terminal."""
     # Imported here: it takes as long as connecting, and JSON does without.
     from rich.console import Console  # noqa: PLC0415
+
+    from dbops.cli.diagnosis import is_diagnosis, write_diagnosis  # noqa: PLC0415 # same
+    from dbops.cli.layout import COLOURS, Layout  # noqa: PLC0415 # same
 
     console = Console(
         file=stream,

@@ -52,6 +52,11 @@ def sentence(ended: Ended) -> str:
     return said or ("done by the earlier run" if ended.earlier is not None else "done")
 
 
+def called(it: Checked) -> str:
+    """Return what a question is called: its id and its title, each once."""
+    return it.title if it.title.startswith(it.id) else f"{it.id} {it.title}"
+
+
 def together(ended: Iterable[Ended]) -> int:
     """Return the exit code of several targets."""
     are_good = all(end.exit_code == 0 for end in ended)

@@ -1,5 +1,7 @@
 """Everything that a fresh environment needs, as often as you like."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import MetaData
 from typing_extensions import override
 
@@ -12,7 +14,7 @@ from dbops.operations.migrate.project import Project
 from dbops.operations.migrate.upgrade import migrate
 from dbops.operations.ping import Ping, ping
 from dbops.operations.wait import wait
-from dbops.results import Problem, Result, worst
+from dbops.results import Checked, Measure, Problem, Result, worst
 
 # A new database reaches the standby as fast as its creation is replayed.
 REPLAY_LIMIT_S = 30.0
@@ -36,6 +38,14 @@ class Setup(Result):
     @override
     def problem(self) -> Problem | None:
         return self.ping.problem or (self.lag.problem if self.lag else None)
+
+    @override
+    def checked(self) -> Sequence[Checked]:
+        return [*self.ping.checked(), *(self.lag.checked() if self.lag else ())]
+
+    @override
+    def measures(self) -> Sequence[Measure]:
+        return [*self.ping.measures(), *(self.lag.measures() if self.lag else ())]
 
 
 async def setup(

@@ -364,7 +364,9 @@ def test_no_line_is_there_twice() -> None:
     assert text.count("\ndbops_lag_seconds ") == 1
 
 
-@pytest.mark.parametrize("payload", ['a"b', "a\\b", "a\nb", "{x}", "a,b", "", "ü"])
+@pytest.mark.parametrize(
+    "payload", ['a"b', "a\\b", r"a\n", "a\\", "a\nb", "{x}", "a,b", "", "ü"]
+)
 def test_label_values_are_whole(payload: str) -> None:
     found = samples(ended(Status.OK, Measure("size", 1.0, "B", {"object": payload})))
     assert value_of(found, "dbops_size_bytes", object=payload) == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from dbops.cli.run import _run
 from dbops.errors import (
     ConfigError,
     DbopsError,
+    FailedError,
     RefusedError,
     UnreachableError,
     UsageError,
@@ -36,6 +38,11 @@ def test_the_users_bar_decides_the_exit_code(
     assert ended(status, fail_on=fail_on).exit_code == codes[fail_on]
     problem = Problem.of(UnreachableError("silent"))
     assert ended(status, fail_on=fail_on, error=problem).exit_code == 5
+
+
+def test_a_problem_wins_over_the_users_bar() -> None:
+    problem = Problem.of(FailedError("broken"))
+    assert ended(Status.UNKNOWN, fail_on="fail", error=problem).exit_code == 1
 
 
 def test_a_command_that_is_no_check_has_no_bar() -> None:
@@ -119,6 +126,26 @@ def test_the_time_out_bounds_all_of_them_and_keeps_the_answer(
     assert _run(Command("lag", operation, flags, is_check=True)) == 1
     assert len(calls) == 2
     assert "behind" in capsys.readouterr().out
+
+
+def test_the_time_of_several_targets_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = (f"[targets.t{n}]\ndatabase_url = 'postgresql://h/d'\n" for n in range(3))
+    (tmp_path / "dbops.toml").write_text("".join(lines))
+    monkeypatch.chdir(tmp_path)
+    left_s: list[float] = []
+
+    async def operation(call: Call) -> Result:
+        assert call.settings.timeout is not None
+        left_s.append(call.settings.timeout)
+        await asyncio.sleep(60)
+        return GOOD
+
+    flags = {"target": ["*"], "jobs": "1", "timeout": "500ms", "quiet": True}
+    assert _run(Command("lag", operation, flags, is_check=True)) == 8
+    assert left_s[0] > 0.1
+    assert all(it < 0.01 for it in left_s[1:])
 
 
 def test_quiet_says_no_retries(capsys: pytest.CaptureFixture[str]) -> None:
