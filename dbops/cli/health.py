@@ -87,10 +87,12 @@ async def lag(call: "Call") -> "Result":
 
     Example: dbops lag --warn 5s --fail 30s --fail 64MB
     """
+    began = monotonic()
     from dbops.operations.lag import lag as operate  # noqa: PLC0415
     from dbops.operations.lag import lag_of_each, thresholds  # noqa: PLC0415
 
     settings, connectors = call.settings, call.connectors
+    left_s = settings.timeout and max(settings.timeout - (monotonic() - began), 0.0)
     limits = thresholds(settings.warn, settings.fail)
     # Where nothing says where the writer is, the reader alone is asked.
     is_alone = settings.has_reader and not settings.has_writer
@@ -100,7 +102,7 @@ async def lag(call: "Call") -> "Result":
         limits=limits,
         require_replica=settings.require_replica,
         probe=settings.probe,
-        budget_s=settings.timeout,
+        budget_s=left_s,
     )
 
 

@@ -88,7 +88,7 @@ def verdict(found: Lag) -> tuple[Status, Freshness, Pipeline, Cause | None]:
 async def settled(pair: Pair, book: Book) -> None:
     """Wait until the reader is fresh and streaming."""
     async with asyncio.timeout(30):
-        while (await asked(pair, budget_s=0.1)).status is not Status.OK:
+        while (await asked(pair)).status is not Status.OK:
             await asyncio.sleep(0.05)
 
 

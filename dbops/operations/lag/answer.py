@@ -125,6 +125,7 @@ def _checked(answer: Answer, *, is_one_of_many: bool = False) -> list[Checked]:
             f"pipeline to {where}",
             answer.pipeline_status,
             f"the pipeline is {flow}",
-            details if answer.pipeline_status is not Status.OK else (),
+            # What is said of its freshness already is not said again.
+            details if answer.freshness_status is Status.OK else (),
         ),
     ]

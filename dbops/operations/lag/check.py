@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from time import monotonic
 
 from dbops.engine.connect import Connector
 from dbops.engine.read_only import ReadOnly
@@ -18,9 +17,9 @@ from dbops.operations.lag.silence import no_reader, no_writer
 from dbops.operations.lag.terms import Terms
 from dbops.operations.lag.thresholds import DEFAULTS
 
-# The last questions and the goodbyes have to fit into the time too.
-SHARE_OF_BUDGET = 0.7
-"""How much of the time may be waited."""
+# The last questions have to fit into the time too, and then the goodbyes.
+_SHARE_TO_WAIT = 0.55
+_SHARE_TO_ASK = 0.75
 
 
 async def lag(
@@ -49,12 +48,27 @@ async def lag(
             answer and the reader does; and for a reader without a writer. A reader
             that gives no answer is a result, not an error.
     """
-    started = monotonic()
+    started = asyncio.get_running_loop().time()
     async with _both(writer, reader) as (primary, standby):
-        spent_s = monotonic() - started
-        left_s = None if budget_s is None else budget_s * SHARE_OF_BUDGET - spent_s
-        terms = Terms(limits, require_replica, probe, left_s)
+        terms = Terms(limits, require_replica, probe)
+        if budget_s is not None:
+            terms = hurried(terms, started, budget_s)
         return await asked(primary, standby, terms, reader=reader)
+
+
+def hurried(terms: Terms, started: float, budget_s: float) -> Terms:
+    """Return the terms where all of it may take so long.
+
+    Args:
+        terms: What counts as bad.
+        started: When it was begun, on the clock of the loop.
+        budget_s: How long it may take since then.
+    """
+    spent_s = asyncio.get_running_loop().time() - started
+    return terms._replace(
+        limit_s=budget_s * _SHARE_TO_WAIT - spent_s,
+        deadline=started + budget_s * _SHARE_TO_ASK,
+    )
 
 
 async def asked(

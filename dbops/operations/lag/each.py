@@ -7,7 +7,6 @@ and nobody asked is told of, and is unknown. On Aurora every instance knows of a
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from time import monotonic
 from typing import Any
 
 from dbops.engine.connect import Connector
@@ -16,7 +15,7 @@ from dbops.errors import DbopsError
 from dbops.limits import Limit, Unit
 from dbops.operations.lag.answer import Answer, Lag, Node
 from dbops.operations.lag.aurora import each_instance
-from dbops.operations.lag.check import SHARE_OF_BUDGET, asked, opened
+from dbops.operations.lag.check import asked, hurried, opened
 from dbops.operations.lag.kinds import Freshness, Pipeline
 from dbops.operations.lag.terms import Terms
 from dbops.operations.lag.thresholds import DEFAULTS
@@ -50,16 +49,16 @@ async def lag_of_each(
     Raises:
         DbopsError: As `lag`.
     """
-    started = monotonic()
+    started = asyncio.get_running_loop().time()
     addresses = dict.fromkeys((await reader.endpoint()).addresses)
     connectors = [reader.to(address) for address in addresses]
     async with AsyncExitStack() as stack:
         ways = [*([writer] if writer else []), *connectors]
         found = await asyncio.gather(*(opened(stack, way) for way in ways))
         primary = found.pop(0) if writer else None
-        spent_s = monotonic() - started
-        left_s = None if budget_s is None else budget_s * SHARE_OF_BUDGET - spent_s
-        terms = Terms(limits, require_replica, probe, left_s)
+        terms = Terms(limits, require_replica, probe)
+        if budget_s is not None:
+            terms = hurried(terms, started, budget_s)
         answers = await asyncio.gather(
             *(
                 asked(primary, standby, terms, reader=connector)

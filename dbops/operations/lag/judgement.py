@@ -70,11 +70,12 @@ def bounded(observed: Observed, token: Token) -> Bounds:
     last, lacks = observed.last, observed.missing
     verdict = judged(token, last.state)
     if verdict == "replayed":
-        known = [last.since_asked_s]
+        # A commit that was not flushed lies behind the position.
+        known = [last.since_asked_s] if token.is_all else []
         if lacks is not None:
             known += [] if lacks.age_high_s is None else [lacks.age_high_s]
             known += [observed.asking_s] if lacks.is_none else []
-        return Bounds(Freshness.FRESH, 0.0, min(known))
+        return Bounds(Freshness.FRESH, 0.0, min(known, default=None))
     if verdict == "unproved":
         return Bounds(Freshness.UNKNOWN)
     if lacks is not None and lacks.is_none:
@@ -82,7 +83,7 @@ def bounded(observed: Observed, token: Token) -> Bounds:
     is_transport = (last.state["bytes_unreceived"] or 0) > 0
     behind = Freshness.TRANSPORT_BEHIND if is_transport else Freshness.APPLY_BEHIND
     if lacks is None:
-        return Bounds(behind, max(last.since_told_s, 0.0))
+        return Bounds(behind, 0.0 if observed.is_cut_off else last.since_told_s)
     low_s = last.since_told_s if lacks.is_proved else 0.0
     if lacks.age_low_s is not None:
         # It was told a moment after the look.

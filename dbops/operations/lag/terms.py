@@ -18,3 +18,5 @@ class Terms(NamedTuple):
     """First write one record, so that something has to flow; not on Aurora."""
     limit_s: float | None = None
     """Wait no longer; less than the failing threshold may leave it uncertain."""
+    deadline: float | None = None
+    """When, on the clock of the loop, what is known by then has to do."""

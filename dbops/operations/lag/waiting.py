@@ -52,6 +52,8 @@ class Observed:
     nobody had to be."""
     asking_s: float = 0.0
     """From before the last look to after the answer about what it lacks."""
+    is_cut_off: bool = False
+    """Whether time was over before anything about that could be asked."""
 
     @property
     def waited_s(self) -> float:
@@ -74,6 +76,15 @@ class Watch:
     ) -> None:
         self._writer, self._reader = writer, reader
         self._token, self._asked, self._told = token, asked, monotonic()
+        self._first: Look | None = None
+        self._last: Look | None = None
+
+    @property
+    def so_far(self) -> Observed | None:
+        """What was seen before the time was over; None for nothing."""
+        if self._first is None or self._last is None:
+            return None
+        return Observed(self._first, self._last, is_cut_off=True)
 
     async def until(self, *, limit_s: float, bad_s: float, good_s: float) -> Observed:
         """Wait until the token is replayed, it is certain that it matters not, or not.
@@ -116,13 +127,15 @@ class Watch:
         began = monotonic()
         state = await self._reader.row(ON_READER, self._token.position)
         now = monotonic()
-        return Look(
+        self._last = Look(
             state,
             since_asked_s=now - self._asked,
             since_told_s=began - self._told,
             took_s=now - began,
             at=datetime.now(UTC),
         )
+        self._first = self._first or self._last
+        return self._last
 
     def is_there(self, look: Look) -> bool:
         """Tell whether the token was replayed, as far as it can be proved."""

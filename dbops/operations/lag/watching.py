@@ -1,11 +1,12 @@
 """From a primary's first answer to what was seen of its reader."""
 
+import asyncio
 from math import inf
 from typing import Any
 
 from dbops.engine.faults import translated
 from dbops.engine.read_only import ReadOnly
-from dbops.errors import DbopsError
+from dbops.errors import DbopsError, UnreachableError
 from dbops.operations.lag.terms import Terms
 from dbops.operations.lag.thresholds import patience_s
 from dbops.operations.lag.waiting import Observed, Watch
@@ -54,7 +55,11 @@ async def watched(
     token, observed = await _once(
         writer, reader, row, terms, asked=asked, is_patient=False
     )
-    if token.is_all or _is_settled(observed):
+    is_late = (
+        terms.deadline is not None
+        and asyncio.get_running_loop().time() >= terms.deadline
+    )
+    if token.is_all or is_late or _is_settled(observed):
         return token, observed
     return await _once(writer, reader, row, terms, asked=asked, is_patient=True)
 
@@ -70,14 +75,23 @@ async def _once(
 ) -> tuple[Token, Observed]:
     token = await token_of(writer, row, is_patient=is_patient)
     warn_s, fail_s, _ = terms.limits["s"]
+    watch = Watch(writer, reader, token, asked=asked)
     try:
-        observed = await Watch(writer, reader, token, asked=asked).until(
-            limit_s=patience_s(terms.limits, terms.limit_s),
-            bad_s=inf if fail_s is None else fail_s,
-            good_s=min(it for it in (warn_s, fail_s, inf) if it is not None),
-        )
+        async with asyncio.timeout_at(terms.deadline):
+            observed = await watch.until(
+                limit_s=patience_s(terms.limits, terms.limit_s),
+                bad_s=inf if fail_s is None else fail_s,
+                good_s=min(it for it in (warn_s, fail_s, inf) if it is not None),
+            )
     except DbopsError as error:
         raise SilentReaderError(error) from error
+    except TimeoutError:
+        if watch.so_far is None:
+            late = UnreachableError(
+                f"{reader.address} gave no answer in time", phase="query"
+            )
+            raise SilentReaderError(late) from None
+        observed = watch.so_far
     return token, observed
 
 

@@ -61,6 +61,8 @@ def summary(
         why = f"{reader.upstream}, from where it receives, has not sent it"
     if high_s is None:
         far = f"at least {span(low_s)}"
+    elif span(low_s) == span(high_s):
+        far = span(low_s)
     else:
         far = f"between {span(low_s)} and {span(high_s)}"
     doubt = "uncertain: " if is_uncertain else ""
