@@ -75,10 +75,15 @@ async def session(
 ) -> AsyncGenerator[Connection]:
     """Open a session that a check may see, and end it with the block."""
     connection = await connect(endpoint, application_name=name, command_timeout_s=None)
+    pid = connection.get_server_pid()
     try:
         yield connection
     finally:
         connection.terminate()
+        # The next test may not find what this one has left.
+        admin = await connect(endpoint)
+        await admin.execute(f"SELECT pg_terminate_backend({pid}, 10000)")
+        await admin.close()
 
 
 @asynccontextmanager
@@ -103,6 +108,11 @@ async def make_roles(pair: Pair) -> None:
         await writer.execute("CREATE ROLE plain LOGIN PASSWORD 'plain'")
         await writer.execute("CREATE ROLE monitor LOGIN PASSWORD 'monitor'")
         await writer.execute("GRANT pg_monitor TO monitor")
+        # What a question means is not for the asking role's settings to decide.
+        await writer.execute(
+            "ALTER ROLE monitor SET standard_conforming_strings = off; "
+            "ALTER ROLE monitor SET search_path = nowhere"
+        )
         token = await writer.fetchval("SELECT pg_current_wal_lsn()::text")
     if pair.reader == pair.writer:
         return

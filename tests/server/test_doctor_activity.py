@@ -110,7 +110,8 @@ async def test_a_long_vacuum_is_no_long_transaction(ours: Pair) -> None:
                 # It has a horizon, and that holds nobody back.
                 await other.execute("BEGIN; SELECT pg_current_xact_id(); ROLLBACK")
             for check_id, limit in ("D20", "0s"), ("D24", "1"):
-                found = await diagnosed(leading_to(ours), check_id, value=limit)
+                monitor = leading_to(ours, user="monitor")
+                found = await diagnosed(monitor, check_id, value=limit)
                 assert pid_of(somebody) not in {it.object for it in found.findings}
 
 
