@@ -426,13 +426,13 @@ async def test_the_readers_of_aurora_are_counted_its_own_way(shop: Shop) -> None
         "AS $$ SELECT '16.4.0' $$",
         "CREATE FUNCTION pg_catalog.aurora_replica_status(OUT server_id text, "
         "OUT session_id text) RETURNS SETOF record LANGUAGE sql AS $$ VALUES "
-        "('db-1', 'MASTER_SESSION_ID'), ('db-2', 'a-uuid') $$",
+        "('db-1', 'MASTER_SESSION_ID'), ('db-2', 'a'), ('db-3', 'b') $$",
         "SELECT pg_stat_force_next_flush()",
     )
     alone = leading_to(shop.pair, database=shop.name, only_writer=True)
     found = await diagnosed(alone, "D32", value="0s")
     assert found.status is Status.UNKNOWN
-    assert "standbys (1)" in found.findings[0].message
+    assert "standbys (2)" in found.findings[0].message
 
 
 async def test_a_foreign_key_without_an_index_is_found(shop: Shop) -> None:
