@@ -166,7 +166,7 @@ def _names(asked: Sequence[Any], every: Iterable[Any], words: Words) -> Lines:
         yield head + words(", ".join(good), ""), False
     without = [_called(it) for it in every if not it.applies]
     if without:
-        yield words(f"{'no need':<{_INDENT}}{', '.join(without)}", "dim"), False
+        yield words(f"{'n/a':<{_INDENT}}{', '.join(without)}", "dim"), False
 
 
 def _called(check: Any) -> str:  # noqa: ANN401 # a diagnosis
