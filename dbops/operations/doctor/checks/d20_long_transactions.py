@@ -31,8 +31,8 @@ OPEN = """
        AND NOT (a.state = 'active' AND a.query ~* {maintenance})
      ORDER BY a.xact_start
 """
-# Comments may stand before the word; E'' means the same whatever the role has set.
-_MAINTENANCE = r"E'^(\\s|--[^\\n]*\\n|/\\*([^*]|\\*[^/])*\\*/)*(vacuum|analyze)\\M'"
+# Comments may stand before the word.
+_MAINTENANCE = r"'^(\s|--[^\n]*\n|/\*([^*]|\*[^/])*\*/)*(vacuum|analyze)\M'"
 
 
 async def find(server: Server, limits: Limits) -> Found:
