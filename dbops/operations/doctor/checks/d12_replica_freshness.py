@@ -28,6 +28,8 @@ async def find(cluster: Cluster, limits: Limits) -> Found:
     writer, reader = cluster.writer, cluster.reader
     if reader is None and "reader" not in cluster.failures:
         raise NotApplicableError("no reader is configured")
+    if writer is None and "writer" not in cluster.failures:
+        raise NotApplicableError("no writer is configured to compare the reader with")
     if writer is None or reader is None:
         silent = "writer" if writer is None else "reader"
         raise UndecidedError(f"the {silent} gives no answer")

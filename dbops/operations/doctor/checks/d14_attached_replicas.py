@@ -53,6 +53,8 @@ async def find(cluster: Cluster, limits: Limits) -> Found:  # noqa: ARG001 # it 
 
 def _writer(cluster: Cluster) -> Server:
     writer = cluster.writer
+    if writer is None and "writer" not in cluster.failures:
+        raise NotApplicableError("no writer is configured")
     if writer is None:
         raise UndecidedError("the writer gives no answer")
     if writer.is_standby:
