@@ -36,19 +36,20 @@ def signed(
     authority: Signed | None = None,
     hosts: Sequence[str] = (),
     is_expired: bool = False,
+    days: int = 1,
 ) -> Signed:
     """Write a certificate for `hosts`; without an authority it signs itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     signer = authority.key if authority else key
-    end = dt.datetime.now(dt.UTC) + dt.timedelta(days=-1 if is_expired else 1)
+    end = dt.datetime.now(dt.UTC) + dt.timedelta(days=-1 if is_expired else days)
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(authority.certificate.subject if authority else subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(end - dt.timedelta(days=3))
+        .not_valid_before(end - dt.timedelta(days=100))
         .not_valid_after(end)
         .add_extension(
             x509.BasicConstraints(ca=not hosts, path_length=None), critical=True

@@ -55,8 +55,11 @@ def _of_failures(series: Series, limit: Limit) -> Iterator[Verdict]:
         said = Counter(it.message for it in series.failures)
         status = limit.graded(100 * len(series.failures) / series.count)
         many = f"{len(series.failures)} of {series.count} connections failed"
-        first = Problem.of(series.failures[0]) if status is Status.FAIL else None
-        yield Verdict(status, f"{many}: {'; '.join(said)}", first)
+        message = f"{many}: {'; '.join(said)}"
+        problem = None
+        if status is Status.FAIL:
+            problem = Problem.of(series.failures[0].retold(message))
+        yield Verdict(status, message, problem)
     if series.count < series.wanted:
         yield Verdict(
             Status.WARN,
