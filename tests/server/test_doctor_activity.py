@@ -306,15 +306,18 @@ async def prepared(pair: Pair, gid: str) -> AsyncGenerator[Connection]:
 
 async def test_a_prepared_transaction_at_the_root_is_named(ours: Pair) -> None:
     async with (
-        prepared(ours, "forgotten") as writer,
+        prepared(ours, "it's forgotten") as writer,
         session(ours.writer) as queued,
         running(queued, 'SELECT count(*) FROM "my shop".item'),
     ):
+        await writer.execute(
+            "BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'innocent'"
+        )
         await seen(ours, queued, "wait_event_type = 'Lock'")
         found = await diagnosed(leading_to(ours), "D22", value="0s")
-        finding = about(found, "a prepared transaction")
-        assert finding.remedy
-        assert await writer.fetchval(finding.remedy) == "forgotten"
+        finding = about(found, "prepared 'it''s forgotten'")
+        assert finding.remedy == "ROLLBACK PREPARED 'it''s forgotten'"
+        await writer.execute(finding.remedy)
 
 
 async def test_a_forgotten_prepared_transaction_is_reported(ours: Pair) -> None:

@@ -51,6 +51,22 @@ TREE = """
       LEFT JOIN waiting w USING (pid)
       LEFT JOIN pg_catalog.pg_stat_activity a USING (pid)
 """
+# Its locks belong to no process; that of its own id tells which are the others.
+# https://www.postgresql.org/docs/current/view-pg-prepared-xacts.html
+PREPARED = """
+    SELECT pg_catalog.quote_literal(x.gid) AS gid
+      FROM pg_catalog.pg_prepared_xacts x
+      JOIN pg_catalog.pg_locks own
+        ON own.transactionid = x.transaction AND own.granted AND own.pid IS NULL
+     WHERE EXISTS (
+       SELECT FROM pg_catalog.pg_locks h
+         JOIN pg_catalog.pg_locks w
+           ON (h.locktype, h.database, h.relation, h.transactionid)
+              IS NOT DISTINCT FROM (w.locktype, w.database, w.relation, w.transactionid)
+        WHERE h.virtualtransaction = own.virtualtransaction AND h.pid IS NULL
+          AND h.granted AND NOT w.granted AND w.pid = ANY ($1::int[]))
+     ORDER BY x.prepared
+"""
 _SHOWN = 10
 Sessions = Mapping[int, dict[str, Any]]
 
@@ -66,6 +82,9 @@ async def find(server: Server, limits: Limits) -> Found:
     for row in waiting:
         for root in _roots(row["pid"], sessions):
             behind.setdefault(root, []).append(row)
+    if 0 in behind:
+        pids = [row["pid"] for row in behind[0]]
+        sessions[0]["gids"] = [it["gid"] for it in await server.rows(PREPARED, pids)]
     findings = [_finding(root, rows, sessions, limits) for root, rows in behind.items()]
     return Found(
         f"waiting for a lock: {len(waiting)}, the longest for {longest}",
@@ -100,7 +119,7 @@ def _finding(
     if len(rows) > _SHOWN:
         waits.append(f"and {len(rows) - _SHOWN} more")
     return Finding(
-        object=f"pid {root}" if root else "a prepared transaction",
+        object=f"pid {root}" if root else _who(root, sessions),
         message=f"{_who(root, sessions)} blocks {len(rows)}: {', '.join(waits)}",
         remedy=_remedy(root, sessions),
         severity=severity(status),
@@ -122,7 +141,8 @@ def _wait(row: dict[str, Any], root: int) -> str:
 def _who(root: int, sessions: Sessions) -> str:
     row = sessions.get(root, {})
     if root == 0:
-        return "a prepared transaction"
+        gids = " and ".join(row.get("gids", ()))
+        return f"prepared {gids}" if gids else "a prepared transaction"
     if row.get("backend_type") not in (None, "client backend"):
         return f"the {row['backend_type']}"
     state = row.get("state") or "in a state that we may not see"
@@ -132,7 +152,8 @@ def _who(root: int, sessions: Sessions) -> str:
 def _remedy(root: int, sessions: Sessions) -> str | None:
     row = sessions.get(root, {})
     if root == 0:
-        return "SELECT gid, prepared, database FROM pg_catalog.pg_prepared_xacts"
+        ends = [f"ROLLBACK PREPARED {gid}" for gid in row.get("gids", ())]
+        return "; ".join(ends) or None
     # The replay belongs to no database and cannot be ended.
     return f"SELECT pg_terminate_backend({root})" if row.get("database") else None
 
