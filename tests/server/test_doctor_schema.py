@@ -175,7 +175,7 @@ async def test_a_sequence_with_room_is_not_reported(shop: Shop) -> None:
         "CREATE SEQUENCE turning MAXVALUE 100 CYCLE; SELECT setval('turning', 99)",
         "CREATE SEQUENCE down INCREMENT -1; SELECT setval('down', -2000000000)",
         "CREATE SEQUENCE whole AS int MINVALUE -2147483648 START 1",
-        "SELECT setval('whole', 5)",
+        "SELECT setval('whole', 1200000000)",
         "CREATE SEQUENCE regained AS int MINVALUE -2147483648 START 1",
         "SELECT setval('regained', -2147483000)",
         "CREATE SEQUENCE text; CREATE TABLE texts (n text DEFAULT nextval('text'))",
