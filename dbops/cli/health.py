@@ -180,7 +180,8 @@ async def report(call: "Call") -> "Result":
 async def watch(call: "Call") -> int:
     """Watch writer and reader: a live view, or a line for each sample in a pipe.
 
-    With --format json, each line is a document of its own.
+    q leaves it; --count and --timeout end it, with the last sample's exit code. With
+    --format json, each line is a document of its own.
 
     Example: dbops watch --interval 500ms
     """

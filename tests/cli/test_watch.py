@@ -16,15 +16,34 @@ from collections.abc import Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pyte
 import pytest
+from rich.console import Console
+from rich.segment import Segment
 
+from dbops.cli.watch.frame import frame
+from dbops.cli.watch.history import History
+from dbops.cli.watch.looks import Looks
 from dbops.engine.connect import connect
 from dbops.local import pair as local
 from dbops.local.state import load
+from dbops.operations.doctor.answer import Severity
+from dbops.operations.watch import (
+    Checkup,
+    Connections,
+    Sample,
+    SampledFinding,
+    SampledLag,
+    SampledServer,
+    State,
+    Transaction,
+    Wait,
+)
+from dbops.results import Status
 from tests.conftest import RunDbops, Served, clean_environment, new_name
 
 SECRET = "s3cr3t-sentinel"
@@ -252,6 +271,93 @@ def test_every_size_shows_what_fits_and_nothing_garbled(
             assert "no transaction is open" in terminal.text
     terminal.press(b"q")
     assert terminal.ended() == 0
+
+
+def a_bad_day() -> Sample:
+    """A sample with much to say."""
+    now = datetime.now(UTC)
+    writer = SampledServer(
+        role="writer",
+        status=Status.WARN,
+        state=State.UP,
+        host="a-host-with-a-long-name.example.org",
+        port=5432,
+        server_version="18.6",
+        is_in_recovery=False,
+        latency_ms=1.25,
+        connections=Connections(in_use=88, usable=97, by_state=None),
+        transactions=tuple(
+            Transaction(
+                pid=number,
+                age_s=10.0**number,
+                state="idle in transaction",
+                wait="Lock",
+                user="日本語",
+                database="shop",
+                application="日本語" * number,
+                statement="UPDATE orders SET …",
+            )
+            for number in range(8)
+        ),
+        waits=(
+            Wait(
+                pid=2,
+                application="web",
+                waited_s=None,
+                mode="AccessExclusiveLock",
+                object="public.orders",
+                blocked_by=0,
+                blocker_application="",
+                blocker_state=None,
+                blocker_age_s=None,
+            ),
+        ),
+        requires="GRANT pg_read_all_stats TO app",
+    )
+    away = SampledServer(role="reader", status=Status.FAIL, state=State.AWAY, since=now)
+    found = SampledFinding(
+        ids=("D29", "D31"),
+        severity=Severity.FAIL,
+        object="public.orders_customer_id_idx",
+        message="the index is not valid, " * 5,
+        remedy="DROP INDEX CONCURRENTLY public.orders_customer_id_idx",
+    )
+    return Sample(
+        status=Status.FAIL,
+        sampled_at=now,
+        servers=(writer, away),
+        lag=SampledLag(status=Status.UNKNOWN, summary="the reader gives no answer"),
+        doctor=Checkup(
+            asked_at=now,
+            status=Status.FAIL,
+            counts={"ok": 40, "fail": 3},
+            findings=(found, found, found),
+        ),
+    )
+
+
+def test_no_picture_is_larger_than_the_terminal() -> None:
+    sample, history = a_bad_day(), History()
+    for _ in range(500):
+        history.add(sample)
+    looks = Looks("prod", "q leaves", is_plain=False)
+    for columns in (1, 2, 20, 40, 59, 60, 80, 83, 84, 119, 120, 121, 200):
+        console = Console(width=columns, height=99, file=StringIO())
+        for lines in (1, 2, 3, 9, 10, 11, 24, 60):
+            picture = frame(sample, history, (columns, lines), looks)
+            options = console.options.update(width=columns, height=lines)
+            # As it is, before the screen would cut it.
+            drawn = list(Segment.split_lines(console.render(picture, options)))
+            assert len(drawn) <= lines
+            assert all(Segment.get_line_length(line) <= columns for line in drawn)
+    # The smallest one still says of each thing that it is bad.
+    picture = frame(sample, history, (40, 10), looks)
+    console = Console(width=40, file=StringIO())
+    with console.capture() as captured:
+        console.print(picture)
+    shown = captured.get()
+    for told in ("writer  up", "reader  away", "lag ", "1 waiting", "doctor  fail"):
+        assert told in shown
 
 
 async def test_a_reader_that_stops_is_away_and_comes_back(

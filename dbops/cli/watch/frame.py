@@ -35,7 +35,7 @@ def frame(
     parts = [gauge.server(it, sample.sampled_at) for it in sample.servers]
     if sample.lag is not None:
         parts.append(gauge.lag(sample.lag))
-    parts += _lists(sample)
+    parts += _lists(sample, width)
     return Group(head, *fitted(parts, width, height - 1))
 
 
@@ -54,7 +54,7 @@ def _side_by_side(
     gauges = [gauge.server(it, sample.sampled_at) for it in sample.servers]
     if sample.lag is not None:
         gauges.append(gauge.lag(sample.lag))
-    waiting, open_ones, found = _lists(sample)
+    waiting, open_ones, found = _lists(sample, left)
     columns = (
         (fitted([*gauges, found], left, height - 1), left + _GAP),
         (fitted([waiting, open_ones], right, height - 1), right),
@@ -66,11 +66,11 @@ def _side_by_side(
     return whole
 
 
-def _lists(sample: Sample) -> tuple[Section, Section, Section]:
+def _lists(sample: Sample, width: int) -> tuple[Section, Section, Section]:
     return (
         sections.waits(sample),
         sections.transactions(sample),
-        sections.findings(sample.doctor, sample.sampled_at),
+        sections.findings(sample.doctor, sample.sampled_at, width),
     )
 
 
@@ -79,23 +79,30 @@ def fitted(parts: Sequence[Section], width: int, height: int) -> list[Text]:
 
     Each section gets its least first, in their order; then they take turns.
     """
-    left = height
-    given = []
-    for part in parts:
-        given.append(min(part.least, len(part.lines), max(left, 0)))
-        left -= given[-1]
-    is_growing = True
-    while left > 0 and is_growing:
-        is_growing = False
+    given = [0] * len(parts)
+    left, is_first, is_growing = height, True, True
+    while is_growing:
+        is_growing = is_first
         for number, part in enumerate(parts):
-            if left > 0 and given[number] < len(part.lines):
-                given[number] += 1
-                left -= 1
-                is_growing = True
+            wanted = part.least if is_first else 1
+            more = _more(part, given[number], wanted, left)
+            given[number] += more
+            left -= more
+            is_growing = is_growing or more > 0
+        is_first = False
     shown = [_shown(part, n) for part, n in zip(parts, given, strict=True) if n]
     gap = [Text("")] if left >= len(shown) - 1 else []
     lines = [it for part in shown for it in [*part, *gap]]
     return [_cut(it, width) for it in lines[:height]]
+
+
+def _more(part: Section, given: int, wanted: int, left: int) -> int:
+    """Return how many lines a section gets when it is its turn."""
+    missing = len(part.lines) - given
+    if part.is_list and not given and wanted:
+        # A heading without a row would say nothing.
+        wanted = part.least if part.least <= left else 0
+    return max(min(wanted, missing, left), 0)
 
 
 def _shown(part: Section, number: int) -> list[Text]:
@@ -111,7 +118,7 @@ def _head(sample: Sample | None, width: int, looks: Looks) -> Text:
     if sample is not None:
         left = line(left, word(sample.status), clock(sample.sampled_at))
         if sample.doctor is not None and sample.doctor.status is not Status.OK:
-            left = line(left, "doctor:", word(sample.doctor.status))
+            left = line(left, Text("doctor ") + word(sample.doctor.status))
     room = width - left.cell_len - len(looks.leave)
     if room < 1:
         return _cut(left, width)

@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
+from textwrap import wrap
 
 from rich.text import Text
 
+from dbops.cli.render import safe
 from dbops.cli.watch.looks import age, line, plain, word
 from dbops.operations.doctor.answer import Role
 from dbops.operations.watch import (
@@ -18,7 +20,7 @@ from dbops.operations.watch import (
     Wait,
 )
 
-_LONGEST_NAME = 24
+_LONGEST_NAME, _LEAST_ROOM = 24, 20
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ def transactions(sample: Sample) -> Section:
     return Section([head, *hidden, *rows], least=2, is_list=True)
 
 
-def findings(checkup: Checkup | None, now: datetime) -> Section:
-    """List what the doctor found, the worst first."""
+def findings(checkup: Checkup | None, now: datetime, width: int) -> Section:
+    """List what the doctor found, the worst first, in as many lines as it takes."""
     if checkup is None:
         return Section([line("the doctor is on the way", style="dim")], least=0)
     counted = ", ".join(
@@ -78,9 +80,8 @@ def findings(checkup: Checkup | None, now: datetime) -> Section:
     ago = age(max((now - checkup.asked_at).total_seconds(), 0.0))
     head = line("doctor", word(checkup.status), counted, f"{ago} ago")
     head.stylize("bold", 0, len("doctor"))
-    rows = list(chain.from_iterable(_finding(it) for it in checkup.findings))
-    least = 2 if rows else 1
-    return Section([head, *rows], least=least, is_list=True)
+    rows = list(chain.from_iterable(_finding(it, width) for it in checkup.findings))
+    return Section([head, *rows], least=1, is_list=True)
 
 
 def _nothing(said: str, silent: Iterable[Role]) -> Section:
@@ -95,7 +96,7 @@ def _wait(server: SampledServer, it: Wait) -> Text:
     state = it.blocker_state or "(state hidden)"
     open_for = "" if it.blocker_age_s is None else f" for {age(it.blocker_age_s)}"
     return line(
-        f"  {age(it.waited_s):>9}",
+        f"  {age(it.waited_s):>11}",
         f"{server.role} {it.pid} waits for {holder}",
         f"{_name(it.blocker_application)} {state}{open_for}" if it.blocked_by else "",
         f"{_name(it.application)} wants {it.mode} on {it.object}",
@@ -104,7 +105,7 @@ def _wait(server: SampledServer, it: Wait) -> Text:
 
 def _transaction(server: SampledServer, it: Transaction) -> Text:
     return line(
-        f"  {age(it.age_s):>9}",
+        f"  {age(it.age_s):>11}",
         f"{server.role} {it.pid} {_name(it.application)}",
         f"{it.state or ''}{', waits' if it.wait == 'Lock' else ''}",
         f"{it.user}@{it.database}",
@@ -120,9 +121,19 @@ def _name(application: str) -> str:
     return application if is_short else f"{application[: _LONGEST_NAME - 1]}…"
 
 
-def _finding(it: SampledFinding) -> Iterable[Text]:
-    yield line(
-        Text("  ") + word(it.severity), ", ".join(it.ids), f"{it.object}: {it.message}"
-    )
+def _finding(it: SampledFinding, width: int) -> Iterable[Text]:
+    head = line(Text("  ") + word(it.severity), ", ".join(it.ids), "")
+    first, *rest = _wrapped(f"{it.object}: {it.message}", width, head.cell_len + 2)
+    yield line(head, first)
+    yield from (line(more) for more in rest)
     if it.remedy:
-        yield line(f"     {it.remedy}", style="dim")
+        yield from (line(part, style="dim") for part in _wrapped(it.remedy, width))
+
+
+def _wrapped(text: str, width: int, used: int = 0) -> list[str]:
+    """Break a text into lines, of which something has used a part of the first."""
+    room = max(width, used + _LEAST_ROOM)
+    lines = wrap(
+        safe(text), room, initial_indent=" " * (used or 5), subsequent_indent=" " * 5
+    )
+    return [lines[0][used:], *lines[1:]] if lines else [""]
