@@ -14,7 +14,8 @@ from dbops.errors import Outcome, UnreachableError
 from dbops.limits import Limit, Unit
 from dbops.local.state import Pair
 from dbops.local.throwaway import throwaway
-from dbops.operations.lag import Cause, Freshness, Lag, Pipeline, lag
+from dbops.operations.lag import Cause, Freshness, Lag, Pipeline, Terms, lag
+from dbops.operations.lag import between as compared
 from dbops.operations.replica.questions import ON_READER
 from dbops.results import Status
 from dbops.settings import load_settings
@@ -37,6 +38,8 @@ LIMITS: dict[Unit, Limit] = {
     "s": Limit(WARN_S, FAIL_S, "s"),
     "B": Limit(None, None, "B"),
 }
+# Where a good answer is expected, of a machine that has other things to do too.
+CALM: dict[Unit, Limit] = {"s": Limit(2, 5, "s"), "B": Limit(None, None, "B")}
 NAIVE = "SELECT extract(epoch FROM now() - pg_last_xact_replay_timestamp())::float8"
 
 
@@ -68,16 +71,22 @@ async def asked(
     limits: dict[Unit, Limit] = LIMITS,
     *,
     probe: bool = False,
-    budget_s: float | None = None,
+    limit_s: float | None = None,
 ) -> Lag:
     connectors = between(pair.writer, pair.reader)
-    return await lag(
-        connectors.connector("writer"),
-        connectors.connector("reader"),
-        limits=limits,
-        probe=probe,
-        budget_s=budget_s,
-    )
+    if limit_s is None:
+        return await lag(
+            connectors.connector("writer"),
+            connectors.connector("reader"),
+            limits=limits,
+            probe=probe,
+        )
+    async with (
+        connectors.connector("writer").dialled() as writer,
+        connectors.connector("reader").dialled() as reader,
+    ):
+        terms = Terms(limits, limit_s=limit_s)
+        return await compared(ReadOnly(writer), ReadOnly(reader), terms)
 
 
 def verdict(found: Lag) -> tuple[Status, Freshness, Pipeline, Cause | None]:
@@ -88,7 +97,7 @@ def verdict(found: Lag) -> tuple[Status, Freshness, Pipeline, Cause | None]:
 async def settled(pair: Pair, book: Book) -> None:
     """Wait until the reader is fresh and streaming."""
     async with asyncio.timeout(30):
-        while (await asked(pair)).status is not Status.OK:
+        while (await asked(pair, CALM)).status is not Status.OK:
             await asyncio.sleep(0.05)
 
 
@@ -100,7 +109,7 @@ async def test_a_busy_healthy_reader_is_fresh_and_streaming(
     pair: Pair, book: Book, settled: None
 ) -> None:
     async with on(pair.writer) as writer:
-        asking = asyncio.create_task(asked(pair))
+        asking = asyncio.create_task(asked(pair, CALM))
         while not asking.done():
             await book.write_on(writer)
             await asyncio.sleep(0.01)
@@ -113,7 +122,7 @@ async def test_a_busy_healthy_reader_is_fresh_and_streaming(
     )
     assert found.lag_low_s == 0
     assert found.lag_high_s is not None
-    assert 0 < found.lag_high_s < WARN_S
+    assert 0 < found.lag_high_s < 2
     assert found.reader.instance == str(pair.reader.addresses[0])
 
 
@@ -121,7 +130,7 @@ async def test_an_idle_writer_is_not_lag(pair: Pair, book: Book, settled: None) 
     await book.write()
     # The naive formula says as many seconds as nothing was written.
     await until(pair.reader, f"SELECT ({NAIVE}) > {FAIL_S}")
-    assert (await asked(pair)).status is Status.OK
+    assert (await asked(pair, CALM)).status is Status.OK
 
 
 async def test_a_new_file_on_an_idle_writer_is_not_waited_for(
@@ -129,7 +138,7 @@ async def test_a_new_file_on_an_idle_writer_is_not_waited_for(
 ) -> None:
     await book.write()
     await ask(pair.writer, "SELECT pg_catalog.pg_switch_wal()::text")
-    found = await asked(pair)
+    found = await asked(pair, CALM)
     assert (found.status, found.bytes_behind) == (Status.OK, 0)
 
 
@@ -137,7 +146,7 @@ async def test_a_paused_reader_with_nothing_pending_is_fresh_and_paused(
     pair: Pair, settled: None
 ) -> None:
     async with paused(pair.reader):
-        found = await asked(pair)
+        found = await asked(pair, CALM)
     assert verdict(found) == (
         Status.WARN,
         Freshness.FRESH,
@@ -152,7 +161,7 @@ async def test_a_reader_that_lacks_no_commit_is_fresh_although_it_lacks_wal(
 ) -> None:
     async with paused(pair.reader):
         await ask(pair.writer, "CHECKPOINT")
-        found = await asked(pair)
+        found = await asked(pair, CALM)
         assert await book.holds(found)
     assert found.freshness is Freshness.FRESH
     assert found.status is Status.WARN
@@ -191,7 +200,7 @@ async def test_a_delay_with_nothing_pending_is_fresh_and_delayed(
     pair: Pair, settled: None
 ) -> None:
     async with configured(pair.reader, "recovery_min_apply_delay", "3s"):
-        found = await asked(pair)
+        found = await asked(pair, CALM)
     assert verdict(found) == (
         Status.WARN,
         Freshness.FRESH,
@@ -203,19 +212,19 @@ async def test_a_delay_with_nothing_pending_is_fresh_and_delayed(
 async def test_a_short_delay_is_a_warning(
     pair: Pair, book: Book, settled: None
 ) -> None:
-    async with configured(pair.reader, "recovery_min_apply_delay", "500ms"):
+    async with configured(pair.reader, "recovery_min_apply_delay", "1500ms"):
         await book.write()
-        found = await asked(pair)
+        found = await asked(pair, {**LIMITS, "s": Limit(WARN_S, 5, "s")})
     assert found.status is Status.WARN
     assert found.lag_high_s is not None
-    assert WARN_S <= found.lag_high_s < FAIL_S + 0.2
+    assert WARN_S <= found.lag_high_s < 5
 
 
 async def test_a_reader_that_is_cut_off_is_told_from_an_idle_one(
     pair: Pair, book: Book, settled: None
 ) -> None:
     async with cut_off(pair.reader):
-        idle = await asked(pair)
+        idle = await asked(pair, CALM)
         assert verdict(idle) == (
             Status.FAIL,
             Freshness.FRESH,
@@ -274,19 +283,19 @@ async def test_one_commit_after_a_long_silence_is_as_old_as_it_is(
     pair: Pair, book: Book, settled: None
 ) -> None:
     await book.write()
-    await until(pair.reader, f"SELECT ({NAIVE}) > 1.5")
+    await until(pair.reader, f"SELECT ({NAIVE}) > 2.2")
     async with paused(pair.reader):
         await book.write()
-        found = await asked(pair, budget_s=0.6)
+        found = await asked(pair, {**LIMITS, "s": Limit(1, 2, "s")}, limit_s=0.2)
         assert await book.holds(found)
         assert found.lag_low_s is not None
         assert found.lag_high_s is not None
         if keeps_dates(pair):
-            assert found.lag_high_s - found.lag_low_s < 0.3
-            assert found.lag_high_s < 1.2
+            assert found.lag_high_s - found.lag_low_s < 0.5
+            assert found.lag_high_s < 2
         else:
             # Nothing but an interval, and it holds the failing threshold.
-            assert found.lag_low_s < FAIL_S < 1.5 < found.lag_high_s
+            assert found.lag_low_s < 2 < found.lag_high_s
             assert found.status is Status.WARN
             assert "uncertain" in found.summary
 
@@ -314,7 +323,7 @@ async def test_a_bulk_load_is_not_lag(pair: Pair, book: Book, settled: None) -> 
                 "INSERT INTO bulk SELECT repeat('x', 500) FROM generate_series(1, 4000)"
             )
             await asyncio.sleep(0.1)
-            found = await asked(pair)
+            found = await asked(pair, CALM)
             assert (found.status, found.freshness) == (Status.OK, Freshness.FRESH)
             assert await book.holds(found)
         assert await reader.fetchval(NAIVE) > WARN_S
@@ -367,7 +376,7 @@ async def test_a_probe_writes_one_commit_that_the_reader_gets(
     # A role's own default does not stand in its way.
     async with configured(pair.writer, "default_transaction_read_only", "on"):
         await until(pair.writer, "SHOW transaction_read_only")
-        found = await asked(pair, probe=True)
+        found = await asked(pair, CALM, probe=True)
     assert (found.status, found.freshness) == (Status.OK, Freshness.FRESH)
     async with on(pair.reader) as reader:
         assert await reader.fetchval(NAIVE) < 0.5
@@ -384,7 +393,7 @@ async def test_bytes_trip_as_seconds_do(pair: Pair, book: Book, settled: None) -
             "CREATE TABLE IF NOT EXISTS bulk (t text)",
             "INSERT INTO bulk SELECT repeat('x', 500) FROM generate_series(1, 8000)",
         )
-        found = await asked(pair, patient, budget_s=0.3)
+        found = await asked(pair, patient, limit_s=0.1)
     assert found.status is Status.FAIL
     assert found.bytes_behind is not None
     assert found.bytes_behind > 1 << 20
@@ -409,7 +418,7 @@ async def test_a_commit_that_did_not_wait_for_the_disk_is_not_overlooked(
         await writer.execute("SET synchronous_commit = off")
         for _ in range(3):
             await book.write_on(writer)
-            found = await asked(pair)
+            found = await asked(pair, CALM)
             assert found.freshness is Freshness.FRESH
             seen = await ask(pair.reader, "SELECT max(n) FROM book")
             assert seen == len(book.rows)

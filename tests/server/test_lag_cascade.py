@@ -24,6 +24,8 @@ from tests.server.standbys import (
     until,
 )
 
+# Where a good answer is expected, of a machine that has other things to do too.
+CALM: dict[Unit, Limit] = {"s": Limit(2, 5, "s"), "B": Limit(None, None, "B")}
 LIMITS: dict[Unit, Limit] = {"s": Limit(0.3, 0.8, "s"), "B": Limit(None, None, "B")}
 
 
@@ -46,15 +48,17 @@ async def book(pair: Pair) -> Book:
     return book
 
 
-async def asked(writer: Endpoint | None, reader: Endpoint) -> Lag:
+async def asked(
+    writer: Endpoint | None, reader: Endpoint, limits: dict[Unit, Limit] = LIMITS
+) -> Lag:
     ways = connectors(writer, reader)
-    return await lag(*ways, limits=LIMITS)
+    return await lag(*ways, limits=limits)
 
 
 async def asked_each(writer: Endpoint | None, *readers: Endpoint) -> Lag:
     addresses = tuple(it for reader in readers for it in reader.addresses)
     ways = connectors(writer, replace(readers[0], addresses=addresses))
-    return await lag_of_each(*ways, limits=LIMITS)
+    return await lag_of_each(*ways, limits={**CALM, "s": Limit(1, 2, "s")})
 
 
 def connectors(
@@ -67,7 +71,7 @@ def connectors(
 async def settled(pair: Pair, *readers: Endpoint) -> None:
     async with asyncio.timeout(30):
         for reader in readers:
-            while (await asked(pair.writer, reader)).status is not Status.OK:
+            while (await asked(pair.writer, reader, CALM)).status is not Status.OK:
                 await asyncio.sleep(0.05)
 
 
@@ -76,7 +80,7 @@ async def test_a_reader_below_a_reader_is_measured_against_the_writer(
 ) -> None:
     await book.write()
     await settled(pair, third)
-    found = await asked(pair.writer, third)
+    found = await asked(pair.writer, third, CALM)
     assert (found.status, found.freshness) == (Status.OK, Freshness.FRESH)
     assert found.reader.upstream is not None
     assert found.reader.upstream.endswith(f":{pair.reader.addresses[0].port}")
@@ -208,5 +212,5 @@ async def test_a_reader_that_followed_another_promotion_has_diverged(
     # Of the promoted one it is a sound reader.
     await ask(pair.reader, "INSERT INTO book VALUES (-1)")
     async with asyncio.timeout(20):
-        while (await asked(pair.reader, third)).status is not Status.OK:
+        while (await asked(pair.reader, third, CALM)).status is not Status.OK:
             await asyncio.sleep(0.05)
