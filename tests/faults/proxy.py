@@ -116,9 +116,10 @@ class Proxy:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            # First, because whoever takes the proxy away cancels the next line.
             for writer in (server[1], client[1]):
                 writer.close()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _asked(self, data: bytes, counted: "_Counted") -> bytes:
         self.round_trips += self._is_answered
