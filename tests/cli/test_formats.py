@@ -2,6 +2,8 @@
 
 import json
 import re
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -232,8 +234,8 @@ def test_lint_has_a_case_for_each_file(dbops: RunDbops, tmp_path: Path) -> None:
     assert report.code == 1
     cases = {it.get("name"): it[0].tag for it in suites(report).iter("testcase")}
     assert cases == {
-        "drop.sql is a change safe": "failure",
-        "index.sql is a change safe": "system-out",
+        "drop.sql": "failure",
+        "index.sql": "system-out",
     }
     strict = suites(dbops(*words, "junit", "--fail-on", "warn"))
     assert strict.get("failures") == "2"
@@ -354,6 +356,27 @@ def test_what_a_role_may_not_see_is_unknown_with_the_grant(
     report = dbops(*words, "junit", env=plain)
     assert report.code == 1
     assert "GRANT pg_" in str(next(suites(report).iter("error")).text)
+
+
+def test_a_plugin_that_is_stopped_is_unknown(tmp_path: Path, cache_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        port = deaf.getsockname()[1]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dbops", "ping", "--writer", "--format", "nagios"],
+            env={
+                **clean_environment(cache_dir),
+                "DATABASE_URL": f"postgresql://u:{SECRET}@127.0.0.1:{port}/x",
+            },
+            stdout=subprocess.PIPE,
+            cwd=tmp_path,
+            text=True,
+        )
+        connection, _ = deaf.accept()
+        with connection:
+            process.send_signal(signal.SIGTERM)
+            out, _ = process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert out.startswith("PING UNKNOWN: interrupted by SIGTERM\n")
 
 
 def test_no_form_imports_what_another_needs(served: Served, cache_dir: Path) -> None:

@@ -24,7 +24,7 @@ def about_heads(heads: Sequence[str], *, are_several: bool) -> Checked:
     if are_several:
         said = f"the project has {len(heads)} heads: {', '.join(heads)}"
     status = Status.FAIL if are_several else Status.OK
-    return Checked("heads", "has the project one head", status, said)
+    return Checked("heads", "heads of the project", status, said)
 
 
 def about_version(found: MigrationStatus) -> Checked:
@@ -41,7 +41,7 @@ def about_drift(drift: Drift, found: Sequence[Difference]) -> Checked:
     if drift == "found":
         said = f"models and database differ: {len(new)} not accepted"
     status = {"found": Status.FAIL, "unknown": Status.UNKNOWN}.get(drift, Status.OK)
-    title = "is the database like the models"
+    title = "drift between models and database"
     is_skipped = drift == "not_compared"
     return Checked("drift", title, status, said, new, is_skipped=is_skipped)
 
@@ -57,7 +57,7 @@ def about_indexes(
     details = [
         f"{it.name} on {it.table}: {it.remedy}" for it in (*invalid, *incomplete)
     ]
-    return Checked("indexes", "is every index valid", status, said, details)
+    return Checked("indexes", "indexes of the database", status, said, details)
 
 
 def about_constraints(found: Sequence[NotValidConstraint]) -> Checked:
@@ -67,7 +67,7 @@ def about_constraints(found: Sequence[NotValidConstraint]) -> Checked:
         said = f"constraints that are not valid: {len(found)}"
     details = [f"{it.name} on {it.table}: {it.remedy}" for it in found]
     status = Status.FAIL if found else Status.OK
-    return Checked("constraints", "is every constraint valid", status, said, details)
+    return Checked("constraints", "constraints of the database", status, said, details)
 
 
 def about_baseline(stale: Sequence[Accepted]) -> Iterator[Checked]:
@@ -75,4 +75,6 @@ def about_baseline(stale: Sequence[Accepted]) -> Iterator[Checked]:
     if stale:
         said = f"accepted differences that are no longer there: {len(stale)}"
         details = [it.message or it.key for it in stale]
-        yield Checked("baseline", "is the baseline true", Status.WARN, said, details)
+        yield Checked(
+            "baseline", "baseline of accepted differences", Status.WARN, said, details
+        )

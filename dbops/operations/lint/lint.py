@@ -36,7 +36,7 @@ class Linted(Result):
     def checked(self) -> Sequence[Checked]:
         if not self.judged:
             said = "nothing is there to judge"
-            return [Checked("lint", "is a change safe", Status.OK, said)]
+            return [Checked("lint", "lint", Status.OK, said)]
         return [self._about(name) for name in self.judged]
 
     @override
@@ -63,7 +63,7 @@ class Linted(Result):
             rules = ", ".join(dict.fromkeys(it.rule for it in found))
             said = f"{name}: {len(found)} to change: {rules}"
         details = [f"line {it.line}: {it.rule}: {it.message}" for it in found]
-        return Checked(name, "is a change safe", status, said, details)
+        return Checked(name, name, status, said, details)
 
 
 async def lint(

@@ -57,7 +57,7 @@ class MigrationStatus(Result):
         if self.outcome is not Outcome.OK:
             is_pending = self.outcome is Outcome.PENDING
             status = Status.WARN if is_pending else Status.FAIL
-        return [Checked("version", "is the database at head", status, self._sentence)]
+        return [Checked("version", "version of the database", status, self._sentence)]
 
     @override
     def measures(self) -> Sequence[Measure]:
