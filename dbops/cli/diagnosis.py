@@ -159,14 +159,21 @@ def _notes(checks: Iterable[Any], words: Words) -> Lines:
         yield words(f"{head:<{_INDENT}}{check_id} {note}", "dim"), False
 
 
-def _names(asked: Sequence[Any], every: Iterable[Any], words: Words) -> Lines:
+def _names(asked: Sequence[Any], every: Sequence[Any], words: Words) -> Lines:
     good = [_called(it) for it in asked if it.status == "ok"]
     if good:
         head = words(f"{'ok':<{_INDENT}}", "green")
         yield head + words(", ".join(good), ""), False
-    without = [_called(it) for it in every if not it.applies]
+    without = [_called(it) for it in every if not it.applies and not _is_left_out(it)]
+    left_out = sum(_is_left_out(it) for it in every)
+    if left_out:
+        without.append(f"{left_out} that were left out")
     if without:
         yield words(f"{'n/a':<{_INDENT}}{', '.join(without)}", "dim"), False
+
+
+def _is_left_out(check: Any) -> bool:  # noqa: ANN401 # a diagnosis
+    return not check.applies and check.summary.endswith("left out")
 
 
 def _called(check: Any) -> str:  # noqa: ANN401 # a diagnosis

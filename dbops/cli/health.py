@@ -128,10 +128,13 @@ async def doctor(call: "Call") -> "Result":
 
     Example: dbops doctor --skip D33 --limit D20=10m,1h
     """
+    began = monotonic()
     from dbops.operations.doctor import doctor as operate  # noqa: PLC0415
 
+    settings, chosen = call.settings, _choices(call)
+    left_s = settings.timeout and max(settings.timeout - (monotonic() - began), 0.01)
     return await operate(
-        call.connectors, _choices(call), all_databases=call.settings.all_databases
+        call.connectors, chosen, all_databases=settings.all_databases, limit_s=left_s
     )
 
 

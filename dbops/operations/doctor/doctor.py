@@ -20,6 +20,7 @@ async def doctor(
     choices: Choices | None = None,
     *,
     all_databases: bool = False,
+    limit_s: float | None = None,
 ) -> Doctor:
     """Ask every check's question and return every answer.
 
@@ -32,18 +33,20 @@ async def doctor(
         choices: What to run and what to accept; everything and nothing by default.
         all_databases: Whether the checks of a database are run in every database that
             takes connections, one after another.
+        limit_s: How long it may take, the overall time-out of the settings by default;
+            a part of it is left for the answer.
 
     Returns:
         A diagnosis for each check. A server that gives no answer is one of them, and
-        makes what depends on it unknown; so does a time-out of the settings, of which
-        a part is left for the answer.
+        makes what depends on it unknown; so does the end of the time.
 
     Raises:
         ConfigError: If nothing says where a server is.
     """
     choices = choices or Choices()
-    visits = Visits(connectors, catalogue(), choices)
-    async with reached(connectors, limit_s=connectors.settings.timeout) as cluster:
+    limit_s = connectors.settings.timeout if limit_s is None else limit_s
+    visits = Visits(connectors, catalogue(), choices, limit_s=limit_s)
+    async with reached(connectors, limit_s=limit_s) as cluster:
         await visits.first(cluster)
         others = await visits.others(cluster) if all_databases else ()
     for database in others:

@@ -14,6 +14,7 @@ from dbops.operations.doctor.servers import Cluster, Server, met
 # Of the overall time-out: who is silent here must leave time to ask the other one.
 _SHARE_OF_CALL = 0.4
 _SHARE_OF_ALL = 0.5
+_SHARE_OF_INTERVAL = 0.2
 # Of what a statement may take on our side.
 _SHARE_OF_STATEMENT = 0.6
 _LONGEST_STATEMENT_S = 5.0
@@ -42,12 +43,12 @@ async def reached(
     if settings.has_writer or not roles:
         roles.insert(0, "writer")
     to = {role: connectors.connector(role, database=database) for role in roles}
+    interval_s = settings.interval
+    if limit_s is not None:
+        interval_s = min(interval_s, limit_s * _SHARE_OF_INTERVAL)
     async with AsyncExitStack() as stack:
         tried = await asyncio.gather(
-            *(
-                _tried(stack, role, to[role], settings.interval, limit_s)
-                for role in roles
-            )
+            *(_tried(stack, role, to[role], interval_s, limit_s) for role in roles)
         )
         by_role = dict(zip(roles, tried, strict=True))
         yield Cluster(
@@ -76,8 +77,9 @@ async def _tried(
         async with asyncio.timeout(limit_s and limit_s * _SHARE_OF_ALL):
             dialled = await stack.enter_async_context(connector.dialled())
             questions = ReadOnly(dialled, statement_timeout_s=_statement_s(connector))
+            server = await met(role, questions, interval_s=interval_s)
             await questions.settle()
-            return await met(role, questions, interval_s=interval_s)
+            return server
     except DbopsError as error:
         return error
     except TimeoutError:

@@ -23,7 +23,10 @@ ABOUT = """
              AS is_superuser,
            ARRAY(SELECT rolname::text FROM pg_catalog.pg_roles
                   WHERE rolname LIKE 'pg\\_%'
-                    AND pg_catalog.pg_has_role(current_user, oid, 'USAGE')) AS roles
+                    AND pg_catalog.pg_has_role(current_user, oid, 'USAGE')) AS roles,
+           (SELECT s.source FROM pg_catalog.pg_settings s
+             WHERE s.name = 'default_transaction_read_only' AND s.setting = 'on')
+             AS read_only_source
 """
 
 
@@ -51,6 +54,9 @@ class Server:
     """The predefined roles whose privileges we have."""
     interval_s: float = 1.0
     """The time between two samples, where a rate is meant."""
+    read_only_source: str | None = None
+    """What turned default_transaction_read_only on, as `pg_settings` names it; None
+    where it is off. Later questions cannot ask: their session is read-only."""
 
     async def rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
         """Ask, in a read-only transaction of its own; see `ReadOnly.rows`."""

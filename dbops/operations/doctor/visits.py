@@ -25,6 +25,7 @@ class Visits:
         connectors: How to reach the servers.
         checks: All that there are.
         choices: Which of them to run.
+        limit_s: How long all of it may take; None for as long as it takes.
     """
 
     def __init__(
@@ -32,6 +33,8 @@ class Visits:
         connectors: Connectors,
         checks: Sequence[ServerCheck | ClusterCheck],
         choices: Choices,
+        *,
+        limit_s: float | None,
     ) -> None:
         self.failure: DbopsError | None = None
         """The first reason for which a server gave no answer."""
@@ -40,7 +43,6 @@ class Visits:
         self._choices = choices
         self._seen: dict[str, dict[str, Asked]] = {check.id: {} for check in checks}
         self._user = ""
-        limit_s = connectors.settings.timeout
         now = asyncio.get_running_loop().time()
         self._deadline = None if limit_s is None else now + limit_s * _SHARE_OF_TIME
 

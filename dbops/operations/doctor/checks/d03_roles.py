@@ -10,16 +10,11 @@ from dbops.operations.doctor.answer import Finding, Role, Severity
 from dbops.operations.doctor.check import ClusterCheck, Found, Limits
 from dbops.operations.doctor.servers import Cluster, Server
 
-# Ours is a read-only transaction, so the default is asked for, and who has set it.
-# https://www.postgresql.org/docs/current/view-pg-settings.html
+# https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-RECOVERY-CONTROL
 WHO = """
     SELECT pg_catalog.pg_is_in_recovery() AS is_standby,
            pg_catalog.pg_postmaster_start_time() AS started,
-           pg_catalog.current_setting('port') AS port,
-           s.setting = 'on' AS is_read_only,
-           s.source
-      FROM pg_catalog.pg_settings s
-     WHERE s.name = 'default_transaction_read_only'
+           pg_catalog.current_setting('port') AS port
 """
 # Read-only for us alone, and not for the application.
 _FOR_US = frozenset({"user", "database user", "client", "session"})
@@ -33,6 +28,10 @@ async def find(cluster: Cluster, limits: Limits) -> Found:  # noqa: ARG001 # it 
     writer = None
     for server in cluster.servers:
         who = await server.row(WHO)
+        who |= {
+            "is_read_only": server.read_only_source is not None,
+            "source": server.read_only_source,
+        }
         told.append(f"the {server.role} is a {_kind(who)}")
         if server.role == "writer":
             writer = who
