@@ -26,7 +26,7 @@ async def sampled(
     """
     samples: list[LagSample] = []
     begun = None
-    async with aclosing(watch(connectors)) as seen:
+    async with aclosing(watch(connectors, visits=False)) as seen:
         async for sample in seen:
             begun = begun or sample.sampled_at
             lag = sample.lag

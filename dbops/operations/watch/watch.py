@@ -28,6 +28,7 @@ async def watch(
     *,
     limits: Mapping[Unit, Limit] = DEFAULTS,
     choices: Choices | None = None,
+    visits: bool = True,
 ) -> AsyncGenerator[Sample]:
     """Sample writer and reader, over one connection to each, until it is closed.
 
@@ -39,6 +40,7 @@ async def watch(
         limits: From which lag and how many connections on it is bad.
         choices: What to leave to the doctor, and what to accept; everything and
             nothing by default.
+        visits: Whether the doctor visits at all.
 
     Yields:
         A sample each interval.
@@ -54,19 +56,20 @@ async def watch(
     rounds = Rounds(settings, servers, choices or Choices())
     watcher = _Watch(servers, limits, max(settings.interval, _LEAST_S))
     loop = asyncio.get_running_loop()
-    doctor = asyncio.create_task(rounds.run())
+    doctor = asyncio.create_task(rounds.run()) if visits else None
     try:
         due = loop.time()
         while True:
-            if doctor.done():
+            if doctor is not None and doctor.done():
                 doctor.result()
             yield await watcher.sample(rounds)
             due = max(due + watcher.interval_s, loop.time())
             await asyncio.sleep(due - loop.time())
     finally:
-        doctor.cancel()
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(doctor, return_exceptions=True)
+        if doctor is not None:
+            doctor.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.gather(doctor, return_exceptions=True)
         await asyncio.gather(*(it.aclose() for it in servers))
 
 
