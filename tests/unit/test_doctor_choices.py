@@ -33,6 +33,7 @@ def test_everything_runs_but_what_has_to_be_asked_for() -> None:
     assert [check.id for check in KNOWN if chosen().runs(check)] == ["D20", "D31"]
     assert chosen(only=["d45"]).runs(RARE)
     assert not chosen(only=["D45"]).runs(LONG)
+    assert chosen(only=["D45,d20"]).runs(LONG)
     assert not chosen(skip=["D20"]).runs(LONG)
 
 

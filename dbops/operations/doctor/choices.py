@@ -123,6 +123,13 @@ def choices(
     )
 
 
+def _ids(
+    by_id: Mapping[str, Check], texts: Sequence[str], option: str
+) -> frozenset[str]:
+    """Read `D20` and `D20,D21`."""
+    return frozenset(_id(by_id, it, option) for text in texts for it in text.split(","))
+
+
 def _id(by_id: Mapping[str, Check], text: str, option: str) -> str:
     wanted = text.strip().upper()
     if wanted not in by_id:
