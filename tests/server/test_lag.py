@@ -187,6 +187,23 @@ async def test_a_paused_reader_with_changes_pending_fails(
     assert "pg_wal_replay_resume" in found.remedy
 
 
+async def test_a_late_commit_of_an_early_transaction_is_not_overlooked(
+    pair: Pair, book: Book, settled: None
+) -> None:
+    # A standby's snapshot does not list it, although it is older than its end.
+    await ask(pair.writer, "CREATE TABLE IF NOT EXISTS early (n int)")
+    async with on(pair.writer) as writer:
+        await writer.execute("BEGIN")
+        await writer.execute("INSERT INTO early VALUES (1)")
+        await book.write()
+        shown = f"SELECT max(n) = {len(book.rows)} FROM book"  # noqa: S608 # a number
+        await until(pair.reader, shown)
+        async with paused(pair.reader):
+            await writer.execute("COMMIT")
+            found = await asked(pair)
+    assert (found.status, found.freshness) == (Status.FAIL, Freshness.APPLY_BEHIND)
+
+
 async def test_an_apply_delay_is_named(pair: Pair, book: Book, settled: None) -> None:
     async with configured(pair.reader, "recovery_min_apply_delay", "3s"):
         await book.write()
@@ -414,7 +431,11 @@ async def test_a_distance_across_the_end_of_a_log_file_is_exact(pair: Pair) -> N
 async def test_a_commit_that_did_not_wait_for_the_disk_is_not_overlooked(
     pair: Pair, book: Book, settled: None
 ) -> None:
-    async with on(pair.writer) as writer:
+    # What is flushed at once does not include it.
+    async with (
+        configured(pair.writer, "wal_writer_delay", "1s"),
+        on(pair.writer) as writer,
+    ):
         await writer.execute("SET synchronous_commit = off")
         for _ in range(3):
             await book.write_on(writer)
