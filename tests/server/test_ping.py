@@ -167,10 +167,10 @@ async def test_a_hostile_search_path_changes_no_answer(served: Served) -> None:
     async with on(served.writer) as admin:
         await admin.execute("CREATE SCHEMA evil")
         await admin.execute(
-            "CREATE FUNCTION evil.yes(name, text) RETURNS bool RETURN true;"
+            "CREATE FUNCTION evil.yes(name, name) RETURNS bool RETURN true;"
             "CREATE FUNCTION evil.pg_is_in_recovery() RETURNS bool RETURN true;"
             "CREATE OPERATOR evil.= (FUNCTION = evil.yes, LEFTARG = name, "
-            "RIGHTARG = text)"
+            "RIGHTARG = name)"
         )
         await admin.execute(
             f'ALTER DATABASE "{served.name}" SET search_path = evil, pg_catalog'
