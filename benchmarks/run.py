@@ -19,7 +19,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from uuid import uuid4
 
+from benchmarks.doctor import bench_doctor
 from benchmarks.fleet import bench_fleet
+from benchmarks.lag import bench_lag
 from benchmarks.migrate import bench_nothing, bench_reads, bench_revisions
 from benchmarks.migrators import bench_killed, bench_migrators
 from benchmarks.ping import bench_targets
@@ -176,6 +178,8 @@ BENCHMARKS: dict[str, tuple[Callable[[int], bool], int]] = {
     "fleet": (bench_fleet, 1),
     "migrators": (bench_migrators, 25),
     "killed-migrators": (bench_killed, 100),
+    "doctor": (bench_doctor, 7),
+    "lag-truth": (bench_lag, 1),
 }
 
 
