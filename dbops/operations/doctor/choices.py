@@ -109,8 +109,8 @@ def choices(
             read, a reason is missing, or nothing is left to ask.
     """
     by_id = {check.id: check for check in known}
-    wanted = frozenset(_id(by_id, it, "--only") for it in only)
-    unwanted = frozenset(_id(by_id, it, "--skip") for it in skip)
+    wanted = _ids(by_id, only, "--only")
+    unwanted = _ids(by_id, skip, "--skip")
     if (wanted or frozenset(by_id)) <= unwanted:
         raise UsageError(
             "--skip leaves out all that is to be asked", hint="skip less of it"
