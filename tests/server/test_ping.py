@@ -191,6 +191,8 @@ async def test_many_connections_are_told_by_their_percentiles(served: Served) ->
         assert auth.min < total.min
         assert it.spread_ms.tls is None
     assert "7 times" in result.summary
+    graded = [it.value for it in result.measures() if it.name == "ping_total"]
+    assert graded == [it.spread_ms.total.p95 / 1000 for it in result.endpoints]  # type: ignore[union-attr] # seen above
     assert (await asked(served.writer)).endpoints[0].spread_ms is None
 
 
