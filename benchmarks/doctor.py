@@ -116,6 +116,8 @@ def timed(words: Sequence[str], env: Mapping[str, str]) -> tuple[float, float, s
     spent_ms = (time.perf_counter() - started) * 1000
     process.stdout.close()
     process.returncode = 0
+    if not out:
+        raise SystemExit(f"no answer from: {' '.join(words)}")
     return spent_ms, used.ru_maxrss / 1024, out.decode()
 
 

@@ -164,12 +164,16 @@ def _names(asked: Sequence[Any], every: Sequence[Any], words: Words) -> Lines:
     if good:
         head = words(f"{'ok':<{_INDENT}}", "green")
         yield head + words(", ".join(good), ""), False
-    without = [_called(it) for it in every if not it.applies and not _is_left_out(it)]
     left_out = sum(_is_left_out(it) for it in every)
+    without = [it for it in every if not it.applies and not _is_left_out(it)]
+    # Who has chosen what to ask wants to hear why it is no question.
+    told = [
+        f"{_called(it)} {it.summary}" if left_out else _called(it) for it in without
+    ]
     if left_out:
-        without.append(f"{left_out} that were left out")
-    if without:
-        yield words(f"{'n/a':<{_INDENT}}{', '.join(without)}", "dim"), False
+        told.append(f"{left_out} that were left out")
+    if told:
+        yield words(f"{'n/a':<{_INDENT}}{', '.join(told)}", "dim"), False
 
 
 def _is_left_out(check: Any) -> bool:  # noqa: ANN401 # a diagnosis

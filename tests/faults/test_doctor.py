@@ -162,6 +162,8 @@ async def test_a_writer_that_cannot_be_reached_leaves_time_for_the_reader(
         writer = replace(served.writer, addresses=(nowhere,))
         answer = await doctor(asking(writer, served.reader, timeout=3.0))
     assert answer.outcome is Outcome.UNREACHABLE
+    assert answer.problem is not None
+    assert "(connect)" in answer.problem.message
     statuses(answer)
     restart = next(it for it in answer.checks if it.id == "D42")
     assert any("the reader started" in it for it in restart.notes)
