@@ -152,7 +152,7 @@ async def idle(_pair: Pair, _truth: Truth) -> AsyncGenerator[None]:
 @asynccontextmanager
 async def bulk(pair: Pair, _truth: Truth) -> AsyncGenerator[None]:
     """Load rows in one long transaction, and commit nothing."""
-    load = "INSERT INTO load SELECT repeat('x', 400) FROM generate_series(1, 2000)"
+    load = "INSERT INTO load SELECT repeat('x', 400) FROM generate_series(1, 300)"
 
     async def step(session: Connection) -> None:
         if not session.is_in_transaction():
