@@ -1,6 +1,6 @@
 """What a ping answers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from typing_extensions import override
@@ -128,53 +128,7 @@ class Ping(Result):
 
     @override
     def measures(self) -> Sequence[Measure]:
-        return [measure for it in self.endpoints for measure in self._of(it)]
+        from dbops.operations.ping.measures import measures_of  # noqa: PLC0415 # few ask
 
-    def _of(self, it: PingedEndpoint) -> Iterator[Measure]:
-        role = {"role": it.role}
-        yield Measure(
-            "ping_up",
-            float(it.latency_ms is not None),
-            labels=role,
-            about="Whether it answers.",
-        )
-        yield Measure(
-            "ping_total",
-            _seconds(_graded_ms(it)),
-            "s",
-            role,
-            _seconds(self.warn_ms),
-            _seconds(self.fail_ms),
-            "From the name to the first answer; p95 of several connections.",
-        )
-        phases = () if it.latency_ms is None else list(it.latency_ms)[:-1]
-        for phase, ms in phases:
-            # A phase that is not run is no number that we lack.
-            if ms is not None:
-                about = "Where the time went."
-                labels = {**role, "phase": phase}
-                yield Measure("ping_phase", _seconds(ms), "s", labels, about=about)
-        if it.spread_ms is not None:
-            for name, ms in it.spread_ms.total:
-                about = "How the totals of all connections spread."
-                labels = {**role, "quantile": name}
-                yield Measure("ping_spread", _seconds(ms), "s", labels, about=about)
-            share = 100 * it.failed / it.count
-            about = "Connections that gave no answer."
-            yield Measure("ping_failed", share, "%", role, about=about)
-        if it.tls is not None and it.tls.in_use:
-            days = it.tls.certificate_days_left
-            left_s = None if days is None else days * 86400
-            about = "Until the server's certificate ends."
-            yield Measure("ping_certificate_left", left_s, "s", role, about=about)
-
-
-def _graded_ms(it: PingedEndpoint) -> float | None:
-    """Return the time that is held against the thresholds."""
-    if it.spread_ms is not None:
-        return it.spread_ms.total.p95
-    return None if it.latency_ms is None else it.latency_ms.total
-
-
-def _seconds(ms: float | None) -> float | None:
-    return None if ms is None else ms / 1000
+        limits_ms = self.warn_ms, self.fail_ms
+        return [it for one in self.endpoints for it in measures_of(one, limits_ms)]
