@@ -1,6 +1,6 @@
 """Which targets does a command run on, and with which settings?"""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dbops import __version__
@@ -106,21 +106,8 @@ def _settings(command: Command, heard: Heard, target: str | None) -> Settings:
     return settings.named(f"dbops/{__version__} {command.name}")
 
 
-def _local_pair() -> dict[str, object] | None:
+def _local_pair() -> Mapping[str, object] | None:
     """Say where the running local pair is, in the words of the settings."""
-    from dbops.local.state import running  # noqa: PLC0415 # where nothing else is said
+    from dbops.local.place import local_pair  # noqa: PLC0415 # where nothing else is said
 
-    pair = running(cache_dir=load_settings().cache_dir)
-    if pair is None:
-        return None
-    writer, reader = pair.writer.addresses[0], pair.reader.addresses[0]
-    return {
-        "db_host": writer.host,
-        "db_port": writer.port,
-        "db_reader_host": reader.host,
-        "db_reader_port": reader.port,
-        "db_user": pair.writer.user,
-        "db_password": pair.writer.password,
-        "db_name": pair.writer.database,
-        "db_sslmode": pair.writer.sslmode,
-    }
+    return local_pair()

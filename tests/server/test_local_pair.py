@@ -20,7 +20,9 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import text
 
+from dbops import Database
 from dbops.endpoint import Endpoint
 from dbops.errors import (
     ConfigError,
@@ -33,9 +35,11 @@ from dbops.errors import (
 )
 from dbops.local import cluster
 from dbops.local import pair as local
+from dbops.local.place import local_pair
 from dbops.local.session import session
 from dbops.local.state import load, save
 from dbops.results import Status
+from dbops.settings import load_settings
 
 SYSTEM_PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
@@ -119,6 +123,19 @@ async def test_a_row_written_on_the_writer_appears_on_the_standby(
     await tell(pair.writer, "CREATE TABLE seen AS SELECT 1 AS one")
     await eventually(lambda: counts(pair.reader, "seen", 1))
     assert await ask(pair.writer, "SHOW server_version") == pair.server_version
+
+
+async def test_a_program_finds_the_running_pair_where_it_asks_for_it(
+    shared_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBOPS_CACHE_DIR", str(shared_home))
+    async with Database(load_settings(local_pair=local_pair)) as database:
+        async with database.writer() as session:
+            assert await session.scalar(text("SELECT NOT pg_is_in_recovery()"))
+        async with database.reader() as session:
+            assert await session.scalar(text("SELECT pg_is_in_recovery()"))
+    with pytest.raises(ConfigError):
+        Database(load_settings()).engine("writer")
 
 
 async def test_writes_to_the_standby_are_refused(shared_home: Path) -> None:
