@@ -4,8 +4,10 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
+
 from dbops.errors import ConfigError
-from dbops.settings.model import Settings, env_name, env_names
+from dbops.settings.model import Settings, env_name, env_names, fields_by_key
 
 Said = tuple[dict[str, object], str]
 """Field name → value as text, and the source that said so."""
@@ -17,7 +19,7 @@ def environment() -> Said:
     Raises:
         ConfigError: If a value is not UTF-8 text.
     """
-    return _known(os.environ, "environment"), "environment"
+    return _known(EnvSettingsSource(Settings)(), "environment"), "environment"
 
 
 def files(env_files: Sequence[Path], notices: list[str]) -> Iterator[Said]:
@@ -87,10 +89,8 @@ def _did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def _read(path: Path) -> dict[str, object]:
-    from dotenv import dotenv_values  # noqa: PLC0415 # only where there is a file
-
     try:
-        return _known(dotenv_values(path, encoding="utf-8"), str(path))
+        return _known(DotEnvSettingsSource(Settings, env_file=path)(), str(path))
     except (OSError, UnicodeDecodeError):
         raise ConfigError(
             f"the env file {path} cannot be read as UTF-8 text",
@@ -99,23 +99,17 @@ def _read(path: Path) -> dict[str, object]:
         ) from None
 
 
-def _known(values: Mapping[str, str | None], source: str) -> dict[str, object]:
-    """Return what is said of each field, in whatever case; empty says nothing."""
-    said = {name.upper(): value for name, value in values.items() if value}
-    known: dict[str, object] = {}
-    for field in Settings.model_fields:
-        names = (*env_names(field), f"DBOPS_{field.upper()}")
-        value = next((said[name] for name in names if name in said), None)
-        if value is None:
-            continue
+def _known(values: Mapping[str, object], source: str) -> dict[str, object]:
+    fields = fields_by_key()
+    known = {fields[key]: value for key, value in values.items() if key in fields}
+    for name, value in known.items():
         # Bytes that are no UTF-8 come out of os.environ as lone surrogates.
-        if not _is_utf8(value):
+        if isinstance(value, str) and not _is_utf8(value):
             raise ConfigError(
-                f"{env_name(field)} from {source} is not UTF-8 text",
+                f"{env_name(name)} from {source} is not UTF-8 text",
                 hint="write it in UTF-8",
                 phase="settings",
             )
-        known[field] = value
     return known
 
 

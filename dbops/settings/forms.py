@@ -4,6 +4,7 @@ import re
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AliasChoices, BeforeValidator, Field
+from pydantic_settings import NoDecode
 
 from dbops.limits import Amount, amount
 
@@ -43,10 +44,10 @@ def _fallback(value: object) -> object:
 
 
 _FALLBACK = re.compile(r"error|writer|writer-limited\(([1-9][0-9]{0,5})\)")
-ReaderFallback = Annotated[Fallback, BeforeValidator(_fallback)]
+ReaderFallback = Annotated[Fallback, NoDecode, BeforeValidator(_fallback)]
 
-Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
-Amounts = Annotated[tuple[Amount, ...], BeforeValidator(_amounts)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+Amounts = Annotated[tuple[Amount, ...], NoDecode, BeforeValidator(_amounts)]
 """Values of a threshold, each with its unit: `5s,16MB`."""
 
 

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import (
-    AliasChoices,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    SecretStr,
+from pydantic import AliasChoices, Field, PrivateAttr, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
 )
+from typing_extensions import override
 
 from dbops import __version__
 from dbops.endpoint import Endpoint, Role, SslMode
@@ -29,10 +28,12 @@ WaitFor = Literal["server", "database", "writable", "migrations", "replica"]
 _READERS = ("database_reader_url", "db_reader_host", "db_reader_secret_id")
 
 
-class Settings(BaseModel):
+class Settings(BaseSettings):
     """Everything that can be configured; made by `load_settings`."""
 
-    model_config = ConfigDict(
+    model_config = SettingsConfigDict(
+        env_prefix="DBOPS_",
+        env_ignore_empty=True,
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
@@ -160,6 +161,19 @@ class Settings(BaseModel):
     _notices: tuple[str, ...] = PrivateAttr(default=())
     _tenant_place: Endpoint | None = PrivateAttr(default=None)
     _is_bound: bool = PrivateAttr(default=False)
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from the caller alone: `load_settings` has read the sources."""
+        return (init_settings,)
 
     @property
     def sources(self) -> Mapping[str, str]:
@@ -297,7 +311,7 @@ def env_names(field: str) -> list[str]:
 
 
 def fields_by_key() -> dict[str, str]:
-    """Map what pydantic calls a field in an error (its first alias) to its name."""
+    """Map what pydantic-settings calls a field (its first alias) to its name."""
     return {
         str(info.validation_alias.choices[0])
         if isinstance(info.validation_alias, AliasChoices)
