@@ -1,0 +1,161 @@
+"""How do databases come and go on the run's servers?"""
+
+import asyncio
+import re
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from dbops.endpoint import Endpoint
+from dbops.engine.connect import Connection, close, connect
+from dbops.engine.faults import translated
+from dbops.engine.quoting import quoted_identifier
+from dbops.errors import DbopsError, StaleReaderError
+from dbops.integrations.testing.database import PairDatabase
+from dbops.integrations.testing.servers import PREFIX
+from dbops.integrations.testing.thread import LoopThread
+from dbops.local.state import Pair
+
+_APPLICATION = "dbops pytest"
+_STRATEGY_SINCE = 15
+_LABEL_LETTERS = 40
+_REPLAY_LIMIT_S = 30.0
+_POLL_S = 0.002
+_COMMAND_LIMIT_S = 60.0
+
+# CREATE DATABASE waits 5 s for sessions on its template, and then fails.
+_FREE = """
+    SELECT count(pg_catalog.pg_terminate_backend(a.pid))
+      FROM pg_catalog.pg_stat_activity a WHERE a.datname = $1::text
+"""
+_POSITION = "SELECT pg_catalog.pg_current_wal_insert_lsn()::text"
+_HAS_REPLAYED = """
+    SELECT NOT pg_catalog.pg_is_in_recovery()
+           OR pg_catalog.pg_last_wal_replay_lsn() >= $1::text::pg_catalog.pg_lsn
+"""
+
+
+class Databases:
+    """Makes and drops databases, over one connection to each server.
+
+    Args:
+        thread: Where the connections live.
+        pair: The servers.
+    """
+
+    def __init__(self, thread: LoopThread, pair: Pair) -> None:
+        self._thread, self._pair = thread, pair
+        self._open: dict[Endpoint, Connection] = {}
+        self._turn = asyncio.Lock()
+
+    def create(self, label: str, template: str = "template0") -> PairDatabase:
+        """Make a database.
+
+        Args:
+            label: What its name is to tell; letters, digits and _ of it are used.
+            template: Which one to copy; whoever is connected to that is cut off.
+
+        Raises:
+            DbopsError: If the server cannot, or is gone.
+        """
+        name = _new_name(label)
+        position = self._thread.call(self._create(name, template))
+        pair, has_replayed = self._pair, set[str]()
+
+        def wait() -> None:
+            if name not in has_replayed:
+                self._thread.call(self._follows(name, position))
+                has_replayed.add(name)
+
+        return PairDatabase(
+            name=name,
+            writer=pair.writer.with_database(name),
+            replica=pair.reader.with_database(name),
+            wait=wait,
+            password_file=pair.folder / "password",
+        )
+
+    def close(self) -> None:
+        """Close our connections."""
+        self._thread.call(self._close())
+
+    def drop(self, database: PairDatabase) -> None:
+        """Drop a database; whoever is connected to it is cut off.
+
+        Raises:
+            DbopsError: If the server cannot, or is gone.
+        """
+        self._thread.call(self._drop(database.name))
+
+    async def _create(self, name: str, template: str) -> str:
+        """Copy `template`; return how far the standby has to come to have it."""
+        async with self._connection(self._pair.writer) as writer:
+            await writer.fetchval(_FREE, template)
+            major = writer.get_server_version().major
+            # Quick where nothing is synced to a disk, and small on the way to the
+            # standby, which copies its own files.
+            strategy = "STRATEGY file_copy" if major >= _STRATEGY_SINCE else ""
+            await writer.execute(
+                f"CREATE DATABASE {quoted_identifier(name)} "
+                f"TEMPLATE {quoted_identifier(template)} {strategy}"
+            )
+            return str(await writer.fetchval(_POSITION))
+
+    async def _drop(self, name: str) -> None:
+        async with self._connection(self._pair.writer) as writer:
+            quoted = quoted_identifier(name)
+            await writer.execute(f"DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")
+
+    async def _follows(self, name: str, position: str) -> None:
+        """Wait until the standby has come to `position`.
+
+        Raises:
+            StaleReaderError: If it does not.
+        """
+        deadline = time.monotonic() + _REPLAY_LIMIT_S
+        async with self._connection(self._pair.reader) as reader:
+            while not await reader.fetchval(_HAS_REPLAYED, position):
+                if time.monotonic() > deadline:
+                    raise StaleReaderError(
+                        f"the standby has not heard of the database {name} within "
+                        f"{_REPLAY_LIMIT_S:g} s",
+                        hint="let no test leave its replay paused or delayed",
+                    )
+                await asyncio.sleep(_POLL_S)
+
+    @asynccontextmanager
+    async def _connection(self, endpoint: Endpoint) -> AsyncGenerator[Connection]:
+        """Lend our connection to a server, a new one if a test has ended the last."""
+        async with self._turn:
+            if not await self._lives(endpoint):
+                self._open[endpoint] = await connect(
+                    endpoint,
+                    application_name=_APPLICATION,
+                    command_timeout_s=_COMMAND_LIMIT_S,
+                )
+            with translated(endpoint):
+                yield self._open[endpoint]
+
+    async def _lives(self, endpoint: Endpoint) -> bool:
+        connection = self._open.get(endpoint)
+        if connection is None:
+            return False
+        try:
+            with translated(endpoint):
+                await connection.execute("SELECT")
+        except DbopsError:
+            await close(connection)
+            return False
+        return True
+
+    async def _close(self) -> None:
+        for connection in self._open.values():
+            await close(connection)
+        self._open.clear()
+
+
+def _new_name(label: str) -> str:
+    """Return a name that nothing else has, and that tells what it is for."""
+    plain = re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")[:_LABEL_LETTERS]
+    return f"{PREFIX}{plain.rstrip('_')}_{uuid.uuid4().hex[:8]}"

@@ -1,0 +1,238 @@
+"""What the databases of tests are copies of, whatever a project's env.py does."""
+
+import logging
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+
+from dbops.engine.connect import connect
+from dbops.errors import DbopsError, FailedError, RefusedError, UsageError
+from dbops.integrations.testing.database import PairDatabase
+from dbops.integrations.testing.databases import Databases
+from dbops.integrations.testing.template import found_project, prepare
+from dbops.integrations.testing.thread import LoopThread
+from dbops.local.state import Pair
+from dbops.settings import load_settings
+
+INI = """
+[alembic]
+script_location = %(here)s/migrations
+path_separator = os
+sqlalchemy.url = @URL@
+[loggers]
+keys = root
+[handlers]
+keys = console
+[formatters]
+keys = generic
+[logger_root]
+level = ERROR
+handlers = console
+[handler_console]
+class = StreamHandler
+args = (sys.stderr,)
+formatter = generic
+[formatter_generic]
+"""
+
+# As Alembic's own template has it.
+ENV = """
+import os
+from logging.config import fileConfig
+from alembic import context
+from sqlalchemy import create_engine, engine_from_config, pool
+
+config = context.config
+fileConfig(config.config_file_name)
+seen = os.environ["DATABASE_URL"]
+engine = @ENGINE@
+with engine.connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+engine.dispose()
+"""
+FROM_INI = "engine_from_config(config.get_section('alembic'), poolclass=pool.NullPool)"
+
+REVISION = """
+from alembic import op
+revision = "one"
+down_revision = None
+def upgrade():
+    op.execute("@SQL@")
+"""
+
+Write = Callable[..., str]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write an Alembic project; return the path of its configuration."""
+
+    def written(
+        *, url: str = "", engine: str = FROM_INI, sql: str = "CREATE TABLE t (n int)"
+    ) -> str:
+        versions = tmp_path / "migrations" / "versions"
+        versions.mkdir(parents=True)
+        (tmp_path / "alembic.ini").write_text(INI.replace("@URL@", url))
+        (versions.parent / "env.py").write_text(ENV.replace("@ENGINE@", engine))
+        (versions / "one.py").write_text(REVISION.replace("@SQL@", sql))
+        return str(tmp_path / "alembic.ini")
+
+    return written
+
+
+@pytest.fixture
+def thread() -> Generator[LoopThread]:
+    with LoopThread() as thread:
+        yield thread
+
+
+@pytest.fixture
+def databases(thread: LoopThread, pair: Pair) -> Generator[Databases]:
+    databases = Databases(thread, pair)
+    yield databases
+    databases.close()
+
+
+@pytest.fixture
+def empty(databases: Databases) -> Generator[PairDatabase]:
+    database = databases.create("a template")
+    yield database
+    databases.drop(database)
+
+
+def tables(thread: LoopThread, database: PairDatabase) -> list[str]:
+    async def ask() -> list[str]:
+        connection = await connect(database.writer)
+        try:
+            rows = await connection.fetch(
+                "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'"
+            )
+            return sorted(row[0] for row in rows)
+        finally:
+            await connection.close()
+
+    return thread.call(ask())
+
+
+def test_a_url_of_the_projects_own_is_not_followed(
+    thread: LoopThread, empty: PairDatabase, write: Write
+) -> None:
+    prepare(thread, empty, write(url="postgresql+psycopg://nobody@192.0.2.1/prod"))
+    assert tables(thread, empty) == ["alembic_version", "t"]
+
+
+def test_env_py_reads_a_database_url_that_leads_to_no_template(
+    thread: LoopThread,
+    empty: PairDatabase,
+    write: Write,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = "create_engine(seen.replace('postgresql:', 'postgresql+psycopg:'))"
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    prepare(thread, empty, write(engine=engine))
+    assert tables(thread, empty) == ["alembic_version", "t"]
+
+
+def test_an_env_py_that_goes_elsewhere_all_the_same_is_refused(
+    thread: LoopThread, empty: PairDatabase, databases: Databases, write: Write
+) -> None:
+    other = databases.create("other")
+    place = other.writer
+    assert place.password is not None
+    creator = (
+        "create_engine('postgresql+psycopg://', creator=lambda: "
+        f"__import__('psycopg').connect(host='{place.addresses[0].host}', "
+        f"port={place.addresses[0].port}, user='{place.user}', dbname='{other.name}', "
+        f"password='{place.password.get_secret_value()}'))"
+    )
+    with pytest.raises(RefusedError, match=f"{other.name}.*nothing was migrated"):
+        prepare(thread, empty, write(engine=creator))
+    assert tables(thread, other) == []
+    databases.drop(other)
+
+
+def test_logging_is_as_it_was(
+    thread: LoopThread, empty: PairDatabase, write: Write
+) -> None:
+    mine = logging.getLogger("tests.plugin.mine")
+    root = logging.getLogger()
+    before = list(root.handlers), root.level
+    prepare(thread, empty, write())
+    assert (list(root.handlers), root.level) == before
+    assert not mine.disabled
+
+
+def test_a_revision_that_fails_is_named(
+    thread: LoopThread, empty: PairDatabase, write: Write
+) -> None:
+    with pytest.raises(FailedError, match="one"):
+        prepare(thread, empty, write(sql="SELECT 1 / 0"))
+
+
+@pytest.mark.parametrize("project", [42, object(), ["alembic.ini"]])
+def test_what_is_no_project_is_said(
+    thread: LoopThread, empty: PairDatabase, project: object
+) -> None:
+    with pytest.raises(UsageError, match="the fixture dbops_project returned"):
+        prepare(thread, empty, project)
+
+
+def test_none_leaves_the_databases_empty(
+    thread: LoopThread, empty: PairDatabase
+) -> None:
+    prepare(thread, empty, None)
+    assert tables(thread, empty) == []
+
+
+def test_a_template_that_somebody_uses_is_copied_all_the_same(
+    thread: LoopThread, empty: PairDatabase, databases: Databases
+) -> None:
+    left_open = thread.call(connect(empty.writer))
+    copy = databases.create("copy", empty.name)
+    assert copy.name.startswith("dbops_copy_")
+    thread.call(left_open.close())
+    databases.drop(copy)
+
+
+def test_our_connection_is_made_anew_when_a_test_has_ended_it(
+    thread: LoopThread, databases: Databases
+) -> None:
+    first = databases.create("first")
+    thread.call(_end_all_others(first))
+    second = databases.create("second")
+    for database in (first, second):
+        databases.drop(database)
+
+
+async def _end_all_others(database: PairDatabase) -> None:
+    connection = await connect(database.writer)
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = 'dbops pytest' AND pid <> pg_backend_pid()"
+    )
+    await connection.close()
+
+
+def test_the_project_is_the_settings_or_that_of_the_folder(tmp_path: Path) -> None:
+    settings = load_settings(flags={"alembic_config": "deploy/db.ini"})
+    assert found_project(settings, tmp_path) == "deploy/db.ini"
+    settings = load_settings()
+    assert found_project(settings, tmp_path) is None
+    toml = tmp_path / "pyproject.toml"
+    toml.write_text("[project]\nname = 'x'\n")
+    assert found_project(settings, tmp_path) is None
+    toml.write_text("[tool.alembic]\n")
+    assert found_project(settings, tmp_path) == str(toml)
+    (tmp_path / "alembic.ini").write_text("[alembic]\n")
+    assert found_project(settings, tmp_path) == str(tmp_path / "alembic.ini")
+
+
+def test_an_error_in_the_thread_is_raised_here(thread: LoopThread) -> None:
+    async def fails() -> None:
+        raise DbopsError("no")
+
+    with pytest.raises(DbopsError, match="no"):
+        thread.call(fails())
