@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pydantic import SecretStr
 
@@ -15,6 +15,7 @@ from dbops.operations.doctor.catalogue import catalogue
 from dbops.operations.doctor.choices import choices
 from dbops.results import Status
 from dbops.settings import load_settings
+from tests.conftest import new_name, until_reachable
 
 
 def leading_to(
@@ -100,6 +101,60 @@ async def configured(endpoint: Endpoint, **settings: str) -> AsyncGenerator[None
             await connection.execute(f"ALTER SYSTEM RESET {name}")
         await connection.execute("SELECT pg_reload_conf()")
         await connection.close()
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A new database, and a session in it."""
+
+    pair: Pair
+    name: str
+    session: Connection
+
+    @property
+    def writer(self) -> Endpoint:
+        """How to connect to it on the writer."""
+        return self.pair.writer.with_database(self.name)
+
+    @property
+    def reader(self) -> Endpoint:
+        """How to connect to it on the reader."""
+        return self.pair.reader.with_database(self.name)
+
+    @property
+    def major(self) -> int:
+        """The server's major version."""
+        return self.session.get_server_version().major
+
+    async def run(self, *statements: str) -> None:
+        """Execute statements, one after another."""
+        for statement in statements:
+            await self.session.execute(statement)
+
+    async def asked(
+        self, check_id: str, *, user: str | None = None, **limits: str
+    ) -> Diagnosis:
+        """Ask one check in this database."""
+        to = leading_to(self.pair, user=user, database=self.name)
+        return await diagnosed(to, check_id, **limits)
+
+    async def replayed(self) -> None:
+        """Wait until the reader has what the writer has."""
+        token = await self.session.fetchval("SELECT pg_current_wal_lsn()::text")
+        async with session(self.reader) as reader:
+            await until_true(reader, f"SELECT pg_last_wal_replay_lsn() >= '{token}'")
+
+
+@asynccontextmanager
+async def new_shop(pair: Pair) -> AsyncGenerator[Shop]:
+    """Make a database on both servers for the block."""
+    name = new_name()
+    async with session(pair.writer) as admin:
+        await admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        await until_reachable(pair.reader.with_database(name))
+        async with session(pair.writer.with_database(name)) as writer:
+            yield Shop(pair, name, writer)
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 async def make_roles(pair: Pair) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import asyncpg
 import pytest
@@ -16,13 +15,15 @@ from dbops.operations.doctor import Diagnosis
 from dbops.operations.doctor.answer import Severity
 from dbops.results import Status
 from dbops.settings import load_settings
-from tests.conftest import installed_postgresql, new_name, until_reachable
+from tests.conftest import installed_postgresql
 from tests.server.doctored import (
+    Shop,
     about,
     configured,
     diagnosed,
     leading_to,
     make_roles,
+    new_shop,
     session,
     until_true,
 )
@@ -39,48 +40,10 @@ async def ours(request: pytest.FixtureRequest) -> AsyncGenerator[Pair]:
         yield pair
 
 
-@dataclass(frozen=True)
-class Shop:
-    """A new database, and a session in it."""
-
-    pair: Pair
-    name: str
-    session: Connection
-
-    @property
-    def writer(self) -> Endpoint:
-        return self.pair.writer.with_database(self.name)
-
-    @property
-    def reader(self) -> Endpoint:
-        return self.pair.reader.with_database(self.name)
-
-    async def run(self, *statements: str) -> None:
-        for statement in statements:
-            await self.session.execute(statement)
-
-    async def asked(
-        self, check_id: str, *, user: str | None = None, **limits: str
-    ) -> Diagnosis:
-        to = leading_to(self.pair, user=user, database=self.name)
-        return await diagnosed(to, check_id, **limits)
-
-    async def replayed(self) -> None:
-        """Wait until the reader has what the writer has."""
-        token = await self.session.fetchval("SELECT pg_current_wal_lsn()::text")
-        async with session(self.reader) as reader:
-            await until_true(reader, f"SELECT pg_last_wal_replay_lsn() >= '{token}'")
-
-
 @pytest.fixture
 async def shop(ours: Pair) -> AsyncGenerator[Shop]:
-    name = new_name()
-    async with session(ours.writer) as admin:
-        await admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-        await until_reachable(ours.reader.with_database(name))
-        async with session(ours.writer.with_database(name)) as writer:
-            yield Shop(ours, name, writer)
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    async with new_shop(ours) as made:
+        yield made
 
 
 def objects(found: Diagnosis) -> set[str]:
