@@ -496,18 +496,6 @@ def plain(endpoint: Endpoint) -> Endpoint:
     return replace(endpoint, user="plain", password=SecretStr("plain"))
 
 
-async def test_another_cluster_is_told_before_any_position_is_compared(
-    pair: Pair,
-) -> None:
-    async with throwaway(template=False, standby=False) as stranger:
-        connectors = between(pair.writer, stranger.writer)
-        found = await lag(
-            connectors.connector("writer"), connectors.connector("reader")
-        )
-    assert (found.status, found.cause) == (Status.FAIL, Cause.WRONG_CLUSTER)
-    assert found.lag_low_s is None
-
-
 async def test_a_reader_that_does_not_answer_makes_lag_unknown(pair: Pair) -> None:
     connectors = Connectors(
         load_settings(

@@ -178,6 +178,15 @@ async def test_a_logical_subscriber_is_no_reader(pair: Pair) -> None:
     assert len(found.readers) == 1
 
 
+async def test_another_cluster_is_told_before_any_position_is_compared(
+    pair: Pair,
+) -> None:
+    async with throwaway(template=False, standby=False) as stranger:
+        found = await asked(pair.writer, stranger.writer)
+    assert (found.status, found.cause) == (Status.FAIL, Cause.WRONG_CLUSTER)
+    assert (found.lag_low_s, found.bytes_behind) == (None, None)
+
+
 async def test_an_archive_that_is_all_there_is_to_receive_from_is_no_fault(
     pair: Pair, third: Endpoint
 ) -> None:
