@@ -1,0 +1,1 @@
+"""Books, articles and visits: an application on dbops."""
