@@ -13,11 +13,17 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from starlette.requests import HTTPConnection
 
 from dbops.engine.connect import Connection, connect
 from dbops.engine.database import Database
-from dbops.errors import ConfigError, FailedError
+from dbops.errors import (
+    ConfigError,
+    FailedError,
+    ReadOnlyError,
+    TransactionAbortedError,
+)
 from dbops.integrations.fastapi import (
     Context,
     Reader,
@@ -36,6 +42,10 @@ from tests.served_app import served_app
 ADD = text("INSERT INTO t VALUES (:n)")
 COUNT = text("SELECT count(*) FROM t")
 NOWHERE = "postgresql://a@127.0.0.1:1/b"
+WAITING = """
+    FROM pg_stat_activity
+     WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 
 
 @pytest.fixture
@@ -190,6 +200,61 @@ async def test_the_application_lives_while_the_writer_is_away(served: Served) ->
         answer = await client.post("/plain/1")
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert "127.0.0.1" not in answer.text
+
+
+async def test_what_may_succeed_later_is_told_so(
+    served: Served, table: Connection
+) -> None:
+    app = application(
+        served,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout="300ms",
+        statement_timeout="2s",
+    )
+    await table.execute("SELECT pg_advisory_lock(1)")
+
+    @app.post("/waits")
+    async def waits(writer: Writer) -> None:
+        await writer.execute(text("SELECT pg_advisory_lock(1)"))
+
+    async with served_app(app) as client:
+        asked = asyncio.create_task(client.post("/waits"))
+        await until_waiting(table)
+        # The only connection of the pool is in use.
+        full = await client.post("/plain/1")
+        await table.execute(f"SELECT pg_terminate_backend(pid) {WAITING}")
+        ended = await asked
+        # Nobody gives the lock before the statement has taken too long.
+        late = await client.post("/waits")
+        for answer in (full, ended, late):
+            assert answer.status_code == 503
+            assert answer.headers["retry-after"] == "1"
+            assert "pg_advisory_lock" not in answer.text
+
+
+async def test_what_never_succeeds_is_left_to_whoever_logs_errors(
+    served: Served, table: Connection
+) -> None:
+    app = application(served)
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://app") as client,
+    ):
+        with pytest.raises(ReadOnlyError):
+            await client.post("/wrong")
+        with pytest.raises(TransactionAbortedError):
+            await client.post("/swallowed/1")
+        assert (await client.post("/plain/1")).status_code == 201
+        with pytest.raises(IntegrityError):
+            await client.post("/plain/1")
+
+
+async def until_waiting(admin: Connection) -> None:
+    async with asyncio.timeout(10):
+        while not await admin.fetchval(f"SELECT count(*) {WAITING}"):
+            await asyncio.sleep(0.01)
 
 
 async def test_an_application_can_refuse_to_start(served: Served) -> None:
