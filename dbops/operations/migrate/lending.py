@@ -32,6 +32,7 @@ _PLACE = frozenset(
     | {"conninfo", "service", "passfile", "ssl", "sslmode", "sslrootcert", "sslcert"}
     | {"sslkey", "sslcrl", "target_session_attrs", "async_creator_fn"}
 )
+_SYNC_DRIVERS = ("psycopg", "psycopg2")
 
 
 class Wanted(BaseException):
@@ -150,19 +151,24 @@ def filled_in(project: Project, place: Place) -> Generator[None]:
     event.listen(Engine, "do_connect", fill)
     try:
         yield
+    except ModuleNotFoundError as error:
+        if error.name not in _SYNC_DRIVERS:
+            raise
+        raise ConfigError(
+            "this project's env.py needs a synchronous driver and none is installed",
+            hint="pip install 'dbops[psycopg]', or let env.py borrow dbops' connection",
+            phase="settings",
+        ) from error
     finally:
         event.remove(Engine, "do_connect", fill)
 
 
 def _sync_driver() -> str:
-    for driver in ("psycopg", "psycopg2"):
+    """Return one that is installed; an env.py that borrows does without any."""
+    for driver in _SYNC_DRIVERS:
         if importlib.util.find_spec(driver) is not None:
             return driver
-    raise ConfigError(
-        "this project's env.py needs a synchronous driver and none is installed",
-        hint="pip install 'dbops[psycopg]', or let env.py borrow dbops' connection",
-        phase="settings",
-    )
+    return _SYNC_DRIVERS[0]
 
 
 def _parameters(
