@@ -7,16 +7,15 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from typing_extensions import override
 
+from dbops.engine.aurora import IS_AURORA
+
 _FIRST_PAUSE_S = 0.002
 _LONGEST_PAUSE_S = 0.05
 
 # What is flushed is what a standby can get. A commit that does not wait for the disk is
 # acknowledged before it is flushed, so the last insert counts then. Aurora refuses the
-# question, and is told by a function's name alone.
+# question.
 # https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-BACKUP
-IS_AURORA = text(
-    "SELECT EXISTS (SELECT FROM pg_catalog.pg_proc WHERE proname = 'aurora_version')"
-)
 POSITION = text("""
     SELECT CASE WHEN pg_catalog.current_setting('synchronous_commit') = 'off'
                 THEN pg_catalog.pg_current_wal_insert_lsn()
@@ -62,7 +61,7 @@ async def taken(writer: AsyncConnection) -> Token:
     Args:
         writer: In autocommit mode, or the position may be one of an open transaction.
     """
-    if await writer.scalar(IS_AURORA):
+    if await writer.scalar(text(IS_AURORA)):
         return Token(None)
     return Token(await writer.scalar(POSITION))
 

@@ -4,19 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dbops.engine.aurora import AURORA
 from dbops.engine.read_only import ReadOnly
 from dbops.errors import DbopsError
 from dbops.operations.doctor.answer import Role
 from dbops.settings import Settings
 
-# Aurora is told by name alone: it refuses every question about WAL.
-# https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Appendix.AuroraPostgreSQL.Functions.html
 # https://www.postgresql.org/docs/current/predefined-roles.html
-ABOUT = """
+ABOUT = f"""
     SELECT pg_catalog.current_setting('server_version_num')::int / 10000 AS major,
            pg_catalog.pg_is_in_recovery() AS is_standby,
-           EXISTS (SELECT FROM pg_catalog.pg_proc WHERE proname = 'aurora_version')
-             AS is_aurora,
+           {AURORA} AS is_aurora,
            pg_catalog.current_database()::text AS database,
            pg_catalog.quote_ident(current_user) AS user,
            (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)
@@ -27,7 +25,7 @@ ABOUT = """
            (SELECT s.source FROM pg_catalog.pg_settings s
              WHERE s.name = 'default_transaction_read_only' AND s.setting = 'on')
              AS read_only_source
-"""
+"""  # noqa: S608 # constants
 
 
 @dataclass(frozen=True)

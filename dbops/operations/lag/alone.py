@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
+from dbops.engine.aurora import IS_AURORA
 from dbops.engine.read_only import ReadOnly
 from dbops.operations.lag.answer import Lag, Node
 from dbops.operations.lag.aurora import aurora_alone
@@ -21,7 +22,7 @@ from dbops.operations.lag.terms import Terms
 from dbops.operations.lag.thresholds import patience_s
 from dbops.operations.lag.wording import REMEDIES, place, span
 from dbops.operations.replica.judgement import is_hidden
-from dbops.operations.replica.questions import IS_AURORA, ON_READER
+from dbops.operations.replica.questions import ON_READER
 from dbops.results import Status, worst
 
 

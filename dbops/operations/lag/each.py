@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
+from dbops.engine.aurora import IS_AURORA
 from dbops.engine.connect import Connector
 from dbops.engine.read_only import ReadOnly
 from dbops.errors import DbopsError
@@ -19,7 +20,7 @@ from dbops.operations.lag.check import asked, hurried, opened
 from dbops.operations.lag.kinds import Freshness, Pipeline
 from dbops.operations.lag.terms import Terms
 from dbops.operations.lag.thresholds import DEFAULTS
-from dbops.operations.replica.questions import IS_AURORA, ON_READER
+from dbops.operations.replica.questions import ON_READER
 from dbops.operations.replica.standbys import STANDBYS, Standby, matching
 from dbops.results import Status, worst
 

@@ -6,6 +6,7 @@ the reader. It needs no privilege, no common clock and no traffic.
 
 from time import monotonic
 
+from dbops.engine.aurora import IS_AURORA
 from dbops.engine.read_only import ReadOnly
 from dbops.errors import DbopsError
 from dbops.operations.lag.answer import Answer, Lag
@@ -20,7 +21,7 @@ from dbops.operations.lag.terms import Terms
 from dbops.operations.lag.waiting import Observed
 from dbops.operations.lag.watching import SilentReaderError, watched, written
 from dbops.operations.replica.judgement import Token
-from dbops.operations.replica.questions import IS_AURORA, ON_WRITER
+from dbops.operations.replica.questions import ON_WRITER
 
 
 async def between(writer: ReadOnly, reader: ReadOnly, terms: Terms) -> Lag:

@@ -2,15 +2,14 @@
 
 from typing import NamedTuple
 
+from dbops.engine.aurora import AURORA
 from dbops.engine.connect import Dialled
 from dbops.engine.faults import translated
 from dbops.engine.round_trip import round_trip
 from dbops.errors import DbopsError
 
-# Qualified, operators included: a hostile search_path may hold namesakes. Aurora is
-# told by name alone, because it refuses what is asked for everywhere else.
+# Qualified, operators included: a hostile search_path may hold namesakes.
 # https://www.postgresql.org/docs/current/functions-info.html
-# https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Appendix.AuroraPostgreSQL.Functions.html
 _WHO = """
     SELECT pg_catalog.pg_is_in_recovery(),
            pg_catalog.current_setting('transaction_read_only'),
@@ -21,10 +20,8 @@ _WHO = """
 _AND_ITS_CLUSTER = f"""
     {_WHO}, is_aurora, CASE WHEN NOT is_aurora THEN
         (SELECT system_identifier FROM pg_catalog.pg_control_system()) END
-      FROM (SELECT EXISTS (
-        SELECT FROM pg_catalog.pg_proc
-         WHERE proname OPERATOR(pg_catalog.=) 'aurora_version')) AS told(is_aurora)
-"""  # noqa: S608 # two constants
+      FROM (SELECT {AURORA}) AS told(is_aurora)
+"""  # noqa: S608 # constants
 # https://www.postgresql.org/docs/current/view-pg-settings.html
 _WHOSE_READ_ONLY = """
     SELECT source FROM pg_catalog.pg_settings

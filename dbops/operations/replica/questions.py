@@ -1,15 +1,5 @@
 """What the writer and the reader are asked."""
 
-# Aurora refuses every question about WAL, so it is told first, and by name alone. A
-# function that an ordinary user has made proves nothing.
-# https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Appendix.AuroraPostgreSQL.Functions.html
-IS_AURORA = """
-    SELECT EXISTS (SELECT FROM pg_catalog.pg_proc p
-                     JOIN pg_catalog.pg_roles r ON r.oid = p.proowner
-                    WHERE p.proname = 'aurora_version'
-                      AND (r.rolsuper
-                           OR p.pronamespace = 'pg_catalog'::regnamespace))
-"""
 # One statement, so that identity, position, clock and snapshot belong together.
 # https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-BACKUP
 ON_WRITER = """

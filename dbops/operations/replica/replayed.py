@@ -9,13 +9,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from dbops.engine.aurora import IS_AURORA
 from dbops.engine.connect import Connector, Dialled
 from dbops.engine.read_only import ReadOnly
 from dbops.errors import RefusedError, UnreachableError
 from dbops.operations.replica.answer import Followed
 from dbops.operations.replica.judgement import Token, Verdict, grant, judged, late
 from dbops.operations.replica.polling import LateError, polled
-from dbops.operations.replica.questions import IS_AURORA, ON_READER
+from dbops.operations.replica.questions import ON_READER
 from dbops.operations.replica.token import taken
 from dbops.operations.replica.visible import Version, until_visible
 from dbops.results import Status

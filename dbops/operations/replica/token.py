@@ -3,12 +3,13 @@
 import asyncio
 from typing import Any
 
+from dbops.engine.aurora import IS_AURORA
 from dbops.engine.connect import Dialled
 from dbops.engine.read_only import ReadOnly
 from dbops.errors import RefusedError
 from dbops.operations.replica.judgement import Token
 from dbops.operations.replica.polling import FIRST_PAUSE_S
-from dbops.operations.replica.questions import FLUSHED, IS_AURORA, ON_WRITER
+from dbops.operations.replica.questions import FLUSHED, ON_WRITER
 
 # A commit that did not wait for the disk is on it after three times wal_writer_delay.
 # https://www.postgresql.org/docs/current/wal-async-commit.html

@@ -3,6 +3,8 @@
 One statement for all that every server has, so that a sample costs few round trips.
 """
 
+from dbops.engine.aurora import AURORA
+
 # Whatever may be in another encoding than ours (a name or a statement of another
 # database) comes as bytes: the server would not convert it, and the driver would stop.
 # A session's application_name is ASCII by the server's own care, and only the names of
@@ -136,15 +138,14 @@ REPLAYED = """
     SELECT pg_catalog.pg_wal_lsn_diff(
                pg_catalog.pg_last_wal_replay_lsn(), '0/0')::bigint
 """
-# Aurora is told by name alone, and has an answer of its own. Its own functions are not
-# in a schema that all releases share, so they are called as its manual does.
+# Aurora has an answer of its own. Its functions are not in a schema that all releases
+# share, so they are called as its manual does.
 # https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora_replica_status.html
-ABOUT = """
+ABOUT = f"""
     SELECT pg_catalog.current_setting('server_version') AS server_version,
-           EXISTS (SELECT FROM pg_catalog.pg_proc WHERE proname = 'aurora_version')
-             AS is_aurora
+           {AURORA} AS is_aurora
 """
-AURORA = """
+ON_AURORA = """
     SELECT session_id = 'MASTER_SESSION_ID' AS is_writer,
            replica_lag_in_msec / 1000 AS lag_s
       FROM aurora_replica_status()

@@ -13,8 +13,8 @@ from dbops.operations.doctor.answer import Role
 from dbops.operations.watch.link import Link
 from dbops.operations.watch.questions import (
     ACTIVITY,
-    AURORA,
     FLUSHED,
+    ON_AURORA,
     REPLAY,
     REPLAYED,
 )
@@ -33,7 +33,7 @@ class Seen(NamedTuple):
     activity: dict[str, Any]
     """The row of ACTIVITY."""
     place: dict[str, Any]
-    """The row of FLUSHED or of REPLAY; of AURORA, or nothing, there."""
+    """The row of FLUSHED or of REPLAY; of ON_AURORA, or nothing, there."""
     when: Moment
     """When `place` was asked for."""
     is_aurora: bool
@@ -132,7 +132,7 @@ class Asked:
         activity = await line.row(ACTIVITY)
         query = FLUSHED if self.role == "writer" else REPLAY
         if is_aurora:
-            query = AURORA
+            query = ON_AURORA
         asked = monotonic()
         rows = await line.rows(query)
         when = Moment(asked, monotonic())
