@@ -1,7 +1,7 @@
 """Run the commands of README in a terminal and keep what they show as pictures.
 
-    python docs/make_pictures.py            all of them
-    python docs/make_pictures.py ping lag   some
+    PYTHONPATH=. python docs/make_pictures.py            all of them
+    PYTHONPATH=. python docs/make_pictures.py ping lag   some
 
 Every picture is a real run on a writer and a standby that are started for it.
 """
@@ -21,8 +21,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from dbops.endpoint import Endpoint
+from dbops.engine.connect import connect
 from dbops.local.throwaway import throwaway
 from dbops.operations.init import starter_folder
+from tests.browser import browser
 
 FOLDER = Path(__file__).parent / "pictures"
 WIDTH = 100
@@ -45,6 +48,8 @@ PICTURES = {
     "ping": "dbops ping --reader --writer",
     "pool": "dbops pool",
     "lag": "dbops lag --warn 5s --fail 30s",
+    "doctor": "dbops doctor",
+    "report": "dbops report -o report.html --count 40 --interval 100ms",
     "local": "dbops local up",
     "local-down": "dbops local down",
     "drop-db": "dbops drop-db --yes",
@@ -69,6 +74,11 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("articles_title_idx")
+"""
+# Something for the doctor to find.
+ILLNESS = """
+    CREATE INDEX articles_title_again ON articles (title);
+    ALTER TABLE articles ADD CONSTRAINT has_a_title CHECK (title <> '') NOT VALID;
 """
 SHOP = """\
 from sqlalchemy import Column, ForeignKey, Identity, Integer, MetaData, Table, Text
@@ -118,6 +128,21 @@ def save(name: str, command: str, output: str) -> None:
     (FOLDER / f"{name}.svg").write_text(picture)
 
 
+async def plant(database: Endpoint) -> None:
+    """Make the database ill."""
+    connection = await connect(database)
+    await connection.execute(ILLNESS)
+    await connection.close()
+
+
+async def photograph(page: Path) -> None:
+    """Keep the upper part of a page as a browser shows it."""
+    async with browser() as started:
+        view = await started.new_page(viewport={"width": 900, "height": 1150})
+        await view.goto(page.as_uri())
+        await view.screenshot(path=FOLDER / "report.png")
+
+
 def project_in(folder: Path) -> Path:
     """Make the folder of a project that has tables and no migrations yet."""
     # The servers of the local pair may belong to another account.
@@ -134,7 +159,8 @@ async def main() -> None:
     parser.add_argument("names", nargs="*", choices=[*PICTURES, []])
     wanted = parser.parse_args().names or list(PICTURES)
     FOLDER.mkdir(exist_ok=True)
-    async with throwaway() as pair:
+    # The doctor would say that a throw-away server does without it.
+    async with throwaway(settings={"fsync": "on"}) as pair:
         with tempfile.TemporaryDirectory() as name:
             folder = project_in(Path(name))
             env = {
@@ -151,12 +177,16 @@ async def main() -> None:
             }
             for picture, command in PICTURES.items():
                 output = await asyncio.to_thread(shown, command, env, folder)
-                if picture in wanted:
+                if picture == "report" and picture in wanted:
+                    await photograph(folder / "report.html")
+                elif picture in wanted:
                     # The folder of this run says nothing to a reader.
                     save(picture, command, output.replace(name, "/var/cache/dbops"))
                 if picture == "migrate":
                     versions = folder / "migrations" / "versions"
                     (versions / "0003_token.py").write_text(RISKY)
+                if picture == "lag":
+                    await plant(pair.writer.with_database("shop"))
                 if picture == "init":
                     shutil.copytree(
                         starter_folder() / "migrations" / "versions",
