@@ -4,22 +4,12 @@ They are there without further ado; nothing starts before a test asks for one of
 What they do is in `dbops.integrations.testing`, imported when it is needed.
 """
 
-from collections.abc import AsyncGenerator, Generator
-from typing import TYPE_CHECKING
+from collections.abc import Generator
 
 import pytest
 
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncSession
-
-    from dbops.integrations.testing.database import PairDatabase
-    from dbops.integrations.testing.databases import Databases
-    from dbops.integrations.testing.thread import LoopThread
-    from dbops.local.state import Pair
-    from dbops.settings import Settings
-
-_OPEN = pytest.StashKey["PairDatabase"]()
-_KEPT = pytest.StashKey[list["PairDatabase"]]()
+from dbops.integrations.testing import fixtures
+from dbops.integrations.testing.run import KEPT, OPEN, keep_as
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,7 +22,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Add the fixtures that need pytest-asyncio, where that is at work."""
+    """Add the fixtures, and those that need pytest-asyncio where that is at work."""
+    config.pluginmanager.register(fixtures, "dbops-fixtures")
     if config.pluginmanager.has_plugin("asyncio"):
         from dbops.integrations.testing import on_asyncio  # noqa: PLC0415 # see above
 
@@ -45,13 +36,13 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Keep the database of a test that fails, and name it."""
     report = yield
-    database = item.stash.get(_OPEN, None)
+    database = item.stash.get(OPEN, None)
     if database is not None and report.failed and report.when != "teardown":
         from dbops.integrations.testing.kept import noted  # noqa: PLC0415 # see above
 
-        del item.stash[_OPEN]
-        item.config.stash.setdefault(_KEPT, []).append(database)
-        noted(report, database, _keep_as(item.config))
+        del item.stash[OPEN]
+        item.config.stash.setdefault(KEPT, []).append(database)
+        noted(report, database, keep_as(item.config))
     return report
 
 
@@ -67,154 +58,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         from dbops.integrations.testing.kept import summed_up  # noqa: PLC0415 # see above
 
         summed_up(terminalreporter, reports)
-
-
-@pytest.fixture(scope="session")
-def _dbops_settings() -> "Settings":
-    from dbops.integrations.testing.told import told  # noqa: PLC0415 # see above
-    from dbops.settings import load_settings  # noqa: PLC0415 # same
-
-    with told():
-        return load_settings()
-
-
-@pytest.fixture(scope="session")
-def _dbops_thread() -> "Generator[LoopThread]":
-    from dbops.integrations.testing.thread import LoopThread  # noqa: PLC0415 # see above
-
-    with LoopThread() as thread:
-        yield thread
-
-
-@pytest.fixture(scope="session")
-def dbops_pair(
-    _dbops_thread: "LoopThread",
-    _dbops_settings: "Settings",
-    pytestconfig: pytest.Config,
-) -> "Pair":
-    """A PostgreSQL writer and a streaming standby, for the whole run.
-
-    Each worker of pytest-xdist has its own. `writer` and `reader` are endpoints.
-    """
-    from dbops.integrations.testing.servers import servers  # noqa: PLC0415 # see above
-    from dbops.integrations.testing.told import told  # noqa: PLC0415 # same
-
-    keep_as = _keep_as(pytestconfig)
-    with told():
-        return _dbops_thread.enter(servers(_dbops_settings, keep_as=keep_as))
-
-
-@pytest.fixture(scope="session")
-def dbops_project(_dbops_settings: "Settings", pytestconfig: pytest.Config) -> object:
-    """What the databases are made for; override it to say so.
-
-    Return the path of an alembic.ini (or of a pyproject.toml with `[tool.alembic]`), a
-    SQLAlchemy MetaData or a declarative base, or None for empty databases. It is the
-    Alembic configuration that the settings name, or else the one in pytest's rootdir.
-    """
-    from dbops.integrations.testing.template import found_project  # noqa: PLC0415 # see above
-
-    return found_project(_dbops_settings, pytestconfig.rootpath)
-
-
-@pytest.fixture(scope="session")
-def _dbops_databases(
-    _dbops_thread: "LoopThread", dbops_pair: "Pair"
-) -> "Generator[Databases]":
-    from dbops.integrations.testing.databases import Databases  # noqa: PLC0415 # see above
-
-    databases = Databases(_dbops_thread, dbops_pair)
-    yield databases
-    databases.close()
-
-
-@pytest.fixture(scope="session")
-def dbops_template(
-    _dbops_databases: "Databases", _dbops_thread: "LoopThread", dbops_project: object
-) -> "Generator[PairDatabase]":
-    """The database that the others are copies of: migrated once.
-
-    Override it, and ask for it in the override, to put rows into it.
-    """
-    from dbops.integrations.testing.template import prepare  # noqa: PLC0415 # see above
-    from dbops.integrations.testing.told import told  # noqa: PLC0415 # same
-
-    with told():
-        database = _dbops_databases.create("template")
-        prepare(_dbops_thread, database, dbops_project)
-    yield database
-    with told():
-        _dbops_databases.drop(database)
-
-
-@pytest.fixture
-def dbops_database(
-    _dbops_databases: "Databases",
-    dbops_template: "PairDatabase",
-    request: pytest.FixtureRequest,
-) -> "Generator[PairDatabase]":
-    """A migrated database of the test's own, on writer and standby.
-
-    It is dropped after the test, unless that fails: then the report names it, and
-    `--dbops-keep` leaves it.
-    """
-    from dbops.integrations.testing.kept import MOST  # noqa: PLC0415 # see above
-    from dbops.integrations.testing.told import told  # noqa: PLC0415 # same
-
-    item = request.node
-    with told():
-        database = _dbops_databases.create(item.name, dbops_template.name)
-    item.stash[_OPEN] = database
-    yield database
-    kept = item.config.stash.setdefault(_KEPT, [])
-    is_over = item.stash.get(_OPEN, None) is database
-    with told():
-        if is_over:
-            _dbops_databases.drop(database)
-        elif len(kept) > MOST and not item.config.getoption("dbops_keep"):
-            _dbops_databases.drop(kept.pop(0))
-
-
-@pytest.fixture(scope="session")
-def _dbops_shared(
-    _dbops_databases: "Databases", dbops_template: "PairDatabase"
-) -> "Generator[PairDatabase]":
-    from dbops.integrations.testing.told import told  # noqa: PLC0415 # see above
-
-    with told():
-        database = _dbops_databases.create("shared", dbops_template.name)
-    yield database
-    with told():
-        _dbops_databases.drop(database)
-
-
-@pytest.fixture
-async def _dbops_session_by_anyio(
-    _dbops_shared: "PairDatabase",
-) -> "AsyncGenerator[AsyncSession]":
-    from dbops.integrations.testing.session import rolled_back  # noqa: PLC0415 # see above
-
-    async with rolled_back(_dbops_shared) as session:
-        yield session
-
-
-@pytest.fixture
-def dbops_session(request: pytest.FixtureRequest) -> "AsyncSession":
-    """An AsyncSession on the writer whose work is rolled back after the test.
-
-    The code under test may commit. It shares its database with other tests, which do
-    not see each other's rows. For tests that pytest-asyncio or anyio runs.
-    """
-    from dbops.integrations.testing.runners import session_fixture  # noqa: PLC0415 # same
-    from dbops.integrations.testing.told import told  # noqa: PLC0415 # see above
-
-    with told():
-        return request.getfixturevalue(session_fixture(request))  # type: ignore[no-any-return] # a name is all that pytest has
-
-
-def _keep_as(config: pytest.Config) -> str | None:
-    """Return the name of the local pair that is to stay; None if none is."""
-    if not config.getoption("dbops_keep"):
-        return None
-    worker = getattr(config, "workerinput", {}).get("workerid")
-    return f"pytest-{worker}" if worker else "pytest"

@@ -54,6 +54,16 @@ async def test_each_has_its_own(dbops_database, time):
             with pytest.raises(ReadOnlyError):
                 await session.execute(ADD)
 
+async def test_the_reader_catches_up(dbops_database):
+    async with dbops_database.database() as database:
+        for n in range(20):
+            async with database.writer() as session:
+                await session.execute(insert(notes).values(title=str(n)))
+                await session.commit()
+            dbops_database.catch_up()
+            async with database.reader() as session:
+                assert await session.scalar(COUNT) == n + 2
+
 async def test_nothing_leads_elsewhere(dbops_database, monkeypatch):
     for name in ("DATABASE_URL", "DATABASE_ADMIN_URL", "DATABASE_MIGRATION_URL"):
         monkeypatch.setenv(name, "postgresql://prod.example/shop")
@@ -103,7 +113,7 @@ def test_passes(dbops_database):
 def test_a_test_has_a_database_of_its_own_on_both_servers(
     run_pytest: RunPytest,
 ) -> None:
-    passed(run_pytest({**NOTES, "test_it.py": USES}, "--asyncio-mode=auto"), 5)
+    passed(run_pytest({**NOTES, "test_it.py": USES}, "--asyncio-mode=auto"), 6)
 
 
 def test_workers_have_servers_of_their_own_and_failures_name_their_database(

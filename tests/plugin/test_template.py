@@ -1,11 +1,13 @@
 """What the databases of tests are copies of, whatever a project's env.py does."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 
+from dbops.endpoint import Endpoint
 from dbops.engine.connect import connect
 from dbops.errors import DbopsError, FailedError, RefusedError, UsageError
 from dbops.integrations.testing.database import PairDatabase
@@ -195,6 +197,38 @@ def test_a_template_that_somebody_uses_is_copied_all_the_same(
     assert copy.name.startswith("dbops_copy_")
     thread.call(left_open.close())
     databases.drop(copy)
+
+
+def test_only_who_asks_for_the_reader_waits_for_it(
+    thread: LoopThread, databases: Databases, pair: Pair
+) -> None:
+    async def run(sql: str) -> None:
+        connection = await connect(pair.reader)
+        await connection.execute(sql)
+        await connection.close()
+
+    async def resume_later() -> asyncio.Task[None]:
+        async def later() -> None:
+            await asyncio.sleep(0.3)
+            await run("SELECT pg_wal_replay_resume()")
+
+        return asyncio.create_task(later())
+
+    async def look(endpoint: Endpoint) -> None:
+        await (await connect(endpoint)).close()
+
+    thread.call(run("SELECT pg_wal_replay_pause()"))
+    try:
+        database = databases.create("late")
+        thread.call(look(database.writer))
+        with pytest.raises(RefusedError, match="does not exist"):
+            thread.call(look(database.replica))
+        resuming = thread.call(resume_later())
+        thread.call(look(database.reader))
+        assert resuming.done()
+    finally:
+        thread.call(run("SELECT pg_wal_replay_resume()"))
+    databases.drop(database)
 
 
 def test_our_connection_is_made_anew_when_a_test_has_ended_it(

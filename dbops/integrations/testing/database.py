@@ -29,6 +29,8 @@ class PairDatabase:
     """Where the standby is, whether or not it has the database yet."""
     wait: Callable[[], None] = field(repr=False)
     """Returns once the standby has the database."""
+    follow: Callable[[], None] = field(repr=False)
+    """Returns once the standby has what the writer has now."""
     password_file: Path = field(repr=False)
     """Where the password of both is, for psql."""
 
@@ -41,6 +43,14 @@ class PairDatabase:
         """
         self.wait()
         return self.replica
+
+    def catch_up(self) -> None:
+        """Wait until the standby has all that was committed before.
+
+        Raises:
+            StaleReaderError: If it does not follow.
+        """
+        self.follow()
 
     @property
     def environment(self) -> dict[str, str]:

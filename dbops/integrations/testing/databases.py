@@ -4,32 +4,26 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 
-from dbops.endpoint import Endpoint
-from dbops.engine.connect import Connection, close, connect
-from dbops.engine.faults import translated
 from dbops.engine.quoting import quoted_identifier
-from dbops.errors import DbopsError, StaleReaderError
+from dbops.errors import StaleReaderError
+from dbops.integrations.testing.connections import Connections
 from dbops.integrations.testing.database import PairDatabase
 from dbops.integrations.testing.servers import PREFIX
 from dbops.integrations.testing.thread import LoopThread
 from dbops.local.state import Pair
 
-_APPLICATION = "dbops pytest"
 _STRATEGY_SINCE = 15
 _LABEL_LETTERS = 40
 _REPLAY_LIMIT_S = 30.0
 _POLL_S = 0.002
-_COMMAND_LIMIT_S = 60.0
 
 # CREATE DATABASE waits 5 s for sessions on its template, and then fails.
 _FREE = """
     SELECT count(pg_catalog.pg_terminate_backend(a.pid))
       FROM pg_catalog.pg_stat_activity a WHERE a.datname = $1::text
 """
-_POSITION = "SELECT pg_catalog.pg_current_wal_insert_lsn()::text"
+_POSITION = "SELECT pg_catalog.pg_current_wal_flush_lsn()::text"
 _HAS_REPLAYED = """
     SELECT NOT pg_catalog.pg_is_in_recovery()
            OR pg_catalog.pg_last_wal_replay_lsn() >= $1::text::pg_catalog.pg_lsn
@@ -46,8 +40,7 @@ class Databases:
 
     def __init__(self, thread: LoopThread, pair: Pair) -> None:
         self._thread, self._pair = thread, pair
-        self._open: dict[Endpoint, Connection] = {}
-        self._turn = asyncio.Lock()
+        self._connections = Connections()
 
     def create(self, label: str, template: str = "template0") -> PairDatabase:
         """Make a database.
@@ -65,7 +58,7 @@ class Databases:
 
         def wait() -> None:
             if name not in has_replayed:
-                self._thread.call(self._follows(name, position))
+                self._thread.call(self._replayed(position))
                 has_replayed.add(name)
 
         return PairDatabase(
@@ -73,12 +66,13 @@ class Databases:
             writer=pair.writer.with_database(name),
             replica=pair.reader.with_database(name),
             wait=wait,
+            follow=lambda: self._thread.call(self._follow()),
             password_file=pair.folder / "password",
         )
 
     def close(self) -> None:
         """Close our connections."""
-        self._thread.call(self._close())
+        self._thread.call(self._connections.close())
 
     def drop(self, database: PairDatabase) -> None:
         """Drop a database; whoever is connected to it is cut off.
@@ -90,7 +84,7 @@ class Databases:
 
     async def _create(self, name: str, template: str) -> str:
         """Copy `template`; return how far the standby has to come to have it."""
-        async with self._connection(self._pair.writer) as writer:
+        async with self._connections.to(self._pair.writer) as writer:
             await writer.fetchval(_FREE, template)
             major = writer.get_server_version().major
             # Quick where nothing is synced to a disk, and small on the way to the
@@ -103,56 +97,31 @@ class Databases:
             return str(await writer.fetchval(_POSITION))
 
     async def _drop(self, name: str) -> None:
-        async with self._connection(self._pair.writer) as writer:
+        async with self._connections.to(self._pair.writer) as writer:
             quoted = quoted_identifier(name)
             await writer.execute(f"DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")
 
-    async def _follows(self, name: str, position: str) -> None:
+    async def _follow(self) -> None:
+        async with self._connections.to(self._pair.writer) as writer:
+            position = str(await writer.fetchval(_POSITION))
+        await self._replayed(position)
+
+    async def _replayed(self, position: str) -> None:
         """Wait until the standby has come to `position`.
 
         Raises:
             StaleReaderError: If it does not.
         """
         deadline = time.monotonic() + _REPLAY_LIMIT_S
-        async with self._connection(self._pair.reader) as reader:
+        async with self._connections.to(self._pair.reader) as reader:
             while not await reader.fetchval(_HAS_REPLAYED, position):
                 if time.monotonic() > deadline:
                     raise StaleReaderError(
-                        f"the standby has not heard of the database {name} within "
-                        f"{_REPLAY_LIMIT_S:g} s",
+                        "the standby has not replayed what the writer has written "
+                        f"within {_REPLAY_LIMIT_S:g} s",
                         hint="let no test leave its replay paused or delayed",
                     )
                 await asyncio.sleep(_POLL_S)
-
-    @asynccontextmanager
-    async def _connection(self, endpoint: Endpoint) -> AsyncGenerator[Connection]:
-        """Lend our connection to a server, a new one if a test has ended the last."""
-        async with self._turn:
-            if not await self._lives(endpoint):
-                self._open[endpoint] = await connect(
-                    endpoint,
-                    application_name=_APPLICATION,
-                    command_timeout_s=_COMMAND_LIMIT_S,
-                )
-            with translated(endpoint):
-                yield self._open[endpoint]
-
-    async def _lives(self, endpoint: Endpoint) -> bool:
-        connection = self._open.get(endpoint)
-        if connection is None:
-            return False
-        try:
-            with translated(endpoint):
-                await connection.execute("SELECT")
-        except DbopsError:
-            await close(connection)
-            return False
-        return True
-
-    async def _close(self) -> None:
-        for connection in self._open.values():
-            await close(connection)
-        self._open.clear()
 
 
 def _new_name(label: str) -> str:

@@ -1,0 +1,163 @@
+"""The fixtures of the plugin.
+
+pytest reads this module at its start: what they need is imported when they are used.
+"""
+
+from collections.abc import AsyncGenerator, Generator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dbops.integrations.testing.run import KEPT, OPEN, keep_as
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from dbops.integrations.testing.database import PairDatabase
+    from dbops.integrations.testing.databases import Databases
+    from dbops.integrations.testing.thread import LoopThread
+    from dbops.local.state import Pair
+    from dbops.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def _dbops_settings() -> "Settings":
+    from dbops.integrations.testing.told import told  # noqa: PLC0415 # see above
+    from dbops.settings import load_settings  # noqa: PLC0415 # same
+
+    with told():
+        return load_settings()
+
+
+@pytest.fixture(scope="session")
+def _dbops_thread() -> "Generator[LoopThread]":
+    from dbops.integrations.testing.thread import LoopThread  # noqa: PLC0415 # see above
+
+    with LoopThread() as thread:
+        yield thread
+
+
+@pytest.fixture(scope="session")
+def dbops_pair(
+    _dbops_thread: "LoopThread",
+    _dbops_settings: "Settings",
+    pytestconfig: pytest.Config,
+) -> "Pair":
+    """A PostgreSQL writer and a streaming standby, for the whole run.
+
+    Each worker of pytest-xdist has its own. `writer` and `reader` are endpoints.
+    """
+    from dbops.integrations.testing.servers import servers  # noqa: PLC0415 # see above
+    from dbops.integrations.testing.told import told  # noqa: PLC0415 # same
+
+    name = keep_as(pytestconfig)
+    with told():
+        return _dbops_thread.enter(servers(_dbops_settings, keep_as=name))
+
+
+@pytest.fixture(scope="session")
+def dbops_project(_dbops_settings: "Settings", pytestconfig: pytest.Config) -> object:
+    """What the databases are made for; override it to say so.
+
+    Return the path of an alembic.ini (or of a pyproject.toml with `[tool.alembic]`), a
+    SQLAlchemy MetaData or a declarative base, or None for empty databases. It is the
+    Alembic configuration that the settings name, or else the one in pytest's rootdir.
+    """
+    from dbops.integrations.testing.template import found_project  # noqa: PLC0415 # see above
+
+    return found_project(_dbops_settings, pytestconfig.rootpath)
+
+
+@pytest.fixture(scope="session")
+def _dbops_databases(
+    _dbops_thread: "LoopThread", dbops_pair: "Pair"
+) -> "Generator[Databases]":
+    from dbops.integrations.testing.databases import Databases  # noqa: PLC0415 # see above
+
+    databases = Databases(_dbops_thread, dbops_pair)
+    yield databases
+    databases.close()
+
+
+@pytest.fixture(scope="session")
+def dbops_template(
+    _dbops_databases: "Databases", _dbops_thread: "LoopThread", dbops_project: object
+) -> "Generator[PairDatabase]":
+    """The database that the others are copies of: migrated once.
+
+    Override it, and ask for it in the override, to put rows into it.
+    """
+    from dbops.integrations.testing.template import prepare  # noqa: PLC0415 # see above
+    from dbops.integrations.testing.told import told  # noqa: PLC0415 # same
+
+    with told():
+        database = _dbops_databases.create("template")
+        prepare(_dbops_thread, database, dbops_project)
+    yield database
+    with told():
+        _dbops_databases.drop(database)
+
+
+@pytest.fixture
+def dbops_database(
+    _dbops_databases: "Databases",
+    dbops_template: "PairDatabase",
+    request: pytest.FixtureRequest,
+) -> "Generator[PairDatabase]":
+    """A migrated database of the test's own, on writer and standby.
+
+    It is dropped after the test, unless that fails: then the report names it, and
+    `--dbops-keep` leaves it.
+    """
+    from dbops.integrations.testing.kept import MOST  # noqa: PLC0415 # see above
+    from dbops.integrations.testing.told import told  # noqa: PLC0415 # same
+
+    item = request.node
+    with told():
+        database = _dbops_databases.create(item.name, dbops_template.name)
+    item.stash[OPEN] = database
+    yield database
+    kept = item.config.stash.setdefault(KEPT, [])
+    is_over = item.stash.get(OPEN, None) is database
+    with told():
+        if is_over:
+            _dbops_databases.drop(database)
+        elif len(kept) > MOST and not item.config.getoption("dbops_keep"):
+            _dbops_databases.drop(kept.pop(0))
+
+
+@pytest.fixture(scope="session")
+def _dbops_shared(
+    _dbops_databases: "Databases", dbops_template: "PairDatabase"
+) -> "Generator[PairDatabase]":
+    from dbops.integrations.testing.told import told  # noqa: PLC0415 # see above
+
+    with told():
+        database = _dbops_databases.create("shared", dbops_template.name)
+    yield database
+    with told():
+        _dbops_databases.drop(database)
+
+
+@pytest.fixture
+async def _dbops_session_by_anyio(
+    _dbops_shared: "PairDatabase",
+) -> "AsyncGenerator[AsyncSession]":
+    from dbops.integrations.testing.session import rolled_back  # noqa: PLC0415 # see above
+
+    async with rolled_back(_dbops_shared) as session:
+        yield session
+
+
+@pytest.fixture
+def dbops_session(request: pytest.FixtureRequest) -> "AsyncSession":
+    """An AsyncSession on the writer whose work is rolled back after the test.
+
+    The code under test may commit. It shares its database with other tests, which do
+    not see each other's rows. For tests that pytest-asyncio or anyio runs.
+    """
+    from dbops.integrations.testing.runners import session_fixture  # noqa: PLC0415 # same
+    from dbops.integrations.testing.told import told  # noqa: PLC0415 # see above
+
+    with told():
+        return request.getfixturevalue(session_fixture(request))  # type: ignore[no-any-return] # a name is all that pytest has

@@ -1,0 +1,22 @@
+"""What does a test run know of itself that fixtures and hooks share?"""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from dbops.integrations.testing.database import PairDatabase
+
+OPEN = pytest.StashKey["PairDatabase"]()
+"""In a test: its database, until that is kept."""
+
+KEPT = pytest.StashKey[list["PairDatabase"]]()
+"""In the run's configuration: the databases of failed tests, the oldest first."""
+
+
+def keep_as(config: pytest.Config) -> str | None:
+    """Return the name of the local pair that is to stay; None if none is."""
+    if not config.getoption("dbops_keep"):
+        return None
+    worker = getattr(config, "workerinput", {}).get("workerid")
+    return f"pytest-{worker}" if worker else "pytest"
