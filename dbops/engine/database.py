@@ -111,10 +111,13 @@ class Database:
         """
         self._stay_home()
         readers = await self._spread()
-        if after is None and not autocommit and not readers.are_judged:
+        if after is None and not readers.are_judged:
             # It connects at its first statement, and not before.
             engine = self.engine("reader")
             async with borrowed_session(engine, autoflush=False) as session:
+                if autocommit:
+                    alone = dict(READING_ALONE)
+                    refuse_unguarded(await session.connection(execution_options=alone))
                 yield session
             return
         mode = READING_ALONE if autocommit else READING
@@ -127,7 +130,7 @@ class Database:
                 if connection.engine is self.engine("writer"):
                     mode = READING
                 await connection.execution_options(**mode)
-            await refuse_unguarded(connection)
+            refuse_unguarded(connection)
             yield await stack.enter_async_context(
                 borrowed_session(connection, autoflush=False)
             )

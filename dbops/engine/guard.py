@@ -31,7 +31,7 @@ def guarded(connector: Connector) -> Creator:
     return opened
 
 
-async def refuse_unguarded(connection: AsyncConnection) -> None:
+def refuse_unguarded(connection: AsyncConnection) -> None:
     """Let a connection be used in autocommit mode only if it cannot write by itself.
 
     Raises:
@@ -41,8 +41,8 @@ async def refuse_unguarded(connection: AsyncConnection) -> None:
     options = connection.sync_connection.get_execution_options()
     if options.get("isolation_level") != "AUTOCOMMIT":
         return
-    raw = await connection.get_raw_connection()
-    settings = raw.driver_connection.get_settings()  # type: ignore[union-attr] # asyncpg's
+    driver = connection.sync_connection.connection.driver_connection
+    settings = driver.get_settings()  # type: ignore[union-attr] # asyncpg's
     if getattr(settings, _SETTING, None) != "on":
         raise RefusedError(
             "nothing would keep a statement in autocommit mode from writing: a pooler "
