@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from dbops.endpoint import Endpoint
+from dbops.endpoint import Driver, Endpoint
 from dbops.engine.connect import Connectors, connect
 from dbops.errors import DbopsError
 from dbops.local.state import Pair
@@ -69,6 +69,8 @@ class Served:
     name: str
     writer: Endpoint
     reader: Endpoint
+    driver: Driver = "asyncpg"
+    """What the URLs of its settings name."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -80,13 +82,15 @@ class Served:
 
     def settings(self, **flags: object) -> Settings:
         """Return settings that lead here."""
-        return load_settings(
-            flags={
-                "database_url": self.environment["DATABASE_URL"],
-                "database_reader_url": self.environment["DATABASE_READER_URL"],
-                **flags,
-            }
-        )
+        said = {
+            "database_url": self.environment["DATABASE_URL"],
+            "database_reader_url": self.environment["DATABASE_READER_URL"],
+            **flags,
+        }
+        for name, value in said.items():
+            if isinstance(value, str) and self.driver != "asyncpg":
+                said[name] = value.replace("postgresql:", f"postgresql+{self.driver}:")
+        return load_settings(flags=said)
 
     def connectors(self, **flags: object) -> Connectors:
         """Return how to connect here."""
@@ -99,14 +103,23 @@ def new_name(prefix: str = "t") -> str:
 
 
 @pytest.fixture
-async def served(pair: Pair) -> AsyncGenerator[Served]:
+def driver() -> Driver:
+    """Return what the settings name; a module that tries both has its own."""
+    return "asyncpg"
+
+
+@pytest.fixture
+async def served(pair: Pair, driver: Driver) -> AsyncGenerator[Served]:
     """An empty database, on both servers, dropped after the test."""
     name = new_name()
     admin = await connect(pair.writer)
     try:
         await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
         served = Served(
-            name, pair.writer.with_database(name), pair.reader.with_database(name)
+            name,
+            pair.writer.with_database(name),
+            pair.reader.with_database(name),
+            driver,
         )
         await until_reachable(served.reader)
         yield served

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from dbops.credentials.aws import translated, unreachable
 from dbops.credentials.secrets import SecretStore
-from dbops.endpoint import Address, Endpoint, Role
+from dbops.endpoint import Address, Driver, Endpoint, Role
 from dbops.errors import ConfigError
 from dbops.settings import Access, Aws, Layer, SecretRef
 from dbops.threads import in_daemon_thread
@@ -37,6 +37,13 @@ class Credentials:
         """Return the credentials of an endpoint that is complete already."""
         nowhere = Aws(None, None, None, None, None, None)
         return cls(Access(role, (endpoint,), (), "password", nowhere))
+
+    @property
+    def driver(self) -> Driver | None:
+        """What the URLs name; None where they leave it open, as secrets do."""
+        layers = (*self._access.own, *self._access.inherited)
+        named = (it.driver for it in layers if isinstance(it, Endpoint))
+        return next((it for it in named if it), None)
 
     async def endpoint(self) -> Endpoint:
         """Return the endpoint with everything that is known about it.

@@ -6,6 +6,7 @@ https://www.postgresql.org/docs/current/libpq-connect.html
 from dbops.endpoint.model import (
     DEFAULT_PORT,
     Address,
+    Driver,
     Endpoint,
     Role,
     SessionAttrs,
@@ -16,6 +17,7 @@ from dbops.endpoint.parse import parse_addresses, parse_url
 __all__ = [
     "DEFAULT_PORT",
     "Address",
+    "Driver",
     "Endpoint",
     "Role",
     "SessionAttrs",

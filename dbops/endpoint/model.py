@@ -13,6 +13,7 @@ SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-
 SessionAttrs = Literal[
     "any", "read-write", "read-only", "primary", "standby", "prefer-standby"
 ]
+Driver = Literal["asyncpg", "psycopg"]
 
 DEFAULT_PORT = 5432
 
@@ -20,7 +21,7 @@ E = TypeVar("E", bound="Endpoint")
 
 _UNSAID_WHEN_NONE = (
     "database", "user", "port", "sslmode", "sslrootcert", "sslcert",
-    "connect_timeout_s", "application_name", "options",
+    "connect_timeout_s", "application_name", "options", "driver",
 )  # fmt: skip
 _NOT_IN_A_HOST = re.compile(r"[\x00-\x20\x7f%/?#@\[\]\\,:]")
 
@@ -64,6 +65,8 @@ class Endpoint:
     connect_timeout_s: float | None = None
     application_name: str | None = None
     options: str | None = None
+    driver: Driver | None = field(default=None, repr=False, compare=False)
+    """What an application's sessions use; no server is another one because of it."""
     port: int | None = field(default=None, repr=False, compare=False)
     """A port that was said apart from any host; it completes addresses without one."""
     is_port_unsaid: bool = field(default=False, repr=False, compare=False)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from pydantic import SecretStr
 
-from dbops.endpoint.model import DEFAULT_PORT, Address, Endpoint
+from dbops.endpoint.model import DEFAULT_PORT, Address, Driver, Endpoint
 from dbops.endpoint.parameters import fields, parameters
 from dbops.endpoint.wording import ESCAPES, EXAMPLE, unescaped, wrong
 
@@ -18,6 +18,12 @@ Pair = tuple[str, int | None]
 _SCHEME = re.compile(
     r"postgres(ql)?(\+(asyncpg|psycopg|psycopg2|psycopg_async))?", re.IGNORECASE
 )
+# psycopg2 knows no event loop: its URLs are those of synchronous code besides.
+_DRIVERS: dict[str, Driver] = {
+    "asyncpg": "asyncpg",
+    "psycopg": "psycopg",
+    "psycopg_async": "psycopg",
+}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # `h:5432/my@db` is a host and a database with an @, not a password.
 _PORT_AND_PATH = re.compile(r"[0-9]{1,5}(,[^/?]*)?[/?]")
@@ -49,6 +55,7 @@ def parse_url(url: str) -> Endpoint:
         # A URL without a port means 5432, unless a more specific source says another.
         port=None if has_port else DEFAULT_PORT,
         is_port_unsaid=not has_port,
+        driver=_DRIVERS.get(scheme.lower().partition("+")[2]),
         password=SecretStr(unescaped(password)) if password else None,
         **{
             "database": unescaped(database) or None,

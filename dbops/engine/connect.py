@@ -56,6 +56,7 @@ class Connectors:
         database: str | None = None,
         is_ddl: bool = False,
         keeps_statements: bool = False,
+        is_url_followed: bool = False,
     ) -> Connector:
         """Return how to connect to `role`.
 
@@ -65,6 +66,7 @@ class Connectors:
             is_ddl: For statements that take as long as they take: no time-out on our
                 side, only the server's own and the socket's keepalive.
             keeps_statements: For sessions that are used again and again.
+            is_url_followed: Use the driver that the URL names, and not always asyncpg.
 
         Raises:
             ConfigError: If nothing says where the endpoint is.
@@ -72,10 +74,14 @@ class Connectors:
         access = self.settings.access(role)
         if database is not None:
             access = access._replace(own=(Endpoint(database=database), *access.own))
-        options = self._options(is_ddl=is_ddl)
-        if keeps_statements:
-            options = replace(options, keeps_statements=True)
-        return Connector(Credentials(access, self._secrets), options)
+        credentials = Credentials(access, self._secrets)
+        driver = credentials.driver if is_url_followed else None
+        options = replace(
+            self._options(is_ddl=is_ddl),
+            keeps_statements=keeps_statements,
+            driver=driver or "asyncpg",
+        )
+        return Connector(credentials, options)
 
     def connector_to(self, endpoint: Endpoint, *, role: Role = "writer") -> Connector:
         """Return how to connect to a complete endpoint, with the same time-outs."""

@@ -5,11 +5,12 @@ import ssl
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from typing import cast
 
 from dbops.credentials import Credentials
 from dbops.endpoint import Address, Endpoint, SessionAttrs
 from dbops.engine.dial import Call, dial
-from dbops.engine.driver import Connection, close
+from dbops.engine.driver import BoundedConnection, Connection, close
 from dbops.engine.faults import INVALID_PASSWORD, translate, translated
 from dbops.engine.hosts import Verdict, judged, may_try_next, nowhere
 from dbops.engine.options import ConnectOptions
@@ -196,7 +197,7 @@ class Connector:
         )
         deadline = asyncio.get_running_loop().time() + call.timeout_s
         with _translated(call, here):
-            connection = await dial(call)
+            connection = await self._opened(call, here)
             connection.close_limit_s = options.close_limit_s()
             verdict = await judged(
                 connection,
@@ -209,6 +210,15 @@ class Connector:
             return await self._dial(endpoint, address)
         dialled = Dialled(connection, here, address, call.phases.spent_ms)
         return dialled if verdict is Verdict.FITS else None
+
+    async def _opened(self, call: Call, here: Endpoint) -> BoundedConnection:
+        if self.options.driver == "asyncpg":
+            return await dial(call)
+        # Imported here: asyncpg alone is what dbops needs.
+        from dbops.engine import psycopg_dial  # noqa: PLC0415
+
+        # It has all that is asked of a connection before it is SQLAlchemy's.
+        return cast("BoundedConnection", await psycopg_dial.dial(call, here))
 
 
 @contextmanager

@@ -52,6 +52,11 @@ class BoundedConnection(Connection):
         self.last_status = await super().execute(query, *args, timeout=timeout)
         return self.last_status
 
+    def reported(self, name: str) -> str | None:
+        """Return a setting that the server reports by itself; None for any other."""
+        value: str | None = getattr(self.get_settings(), name, None)
+        return value
+
     @override
     async def close(self, *, timeout: float | None = None) -> None:
         """Cancel what the connection does, say goodbye, and be closed.
@@ -61,14 +66,7 @@ class BoundedConnection(Connection):
         if self._ending is None:
             limit_s = min(self.close_limit_s, timeout or self.close_limit_s)
             self._ending = asyncio.create_task(self._end(limit_s))
-        cancelled: asyncio.CancelledError | None = None
-        while not self._ending.done():
-            try:
-                await asyncio.wait([self._ending])
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if cancelled is not None:
-            raise cancelled
+        await to_its_end(self._ending)
 
     @override
     def terminate(self) -> None:
@@ -81,6 +79,18 @@ class BoundedConnection(Connection):
             await super().close(timeout=limit_s)
         except Exception:  # noqa: BLE001 # whatever the reason, it has to go
             super().terminate()
+
+
+async def to_its_end(task: asyncio.Task[None]) -> None:
+    """Wait for a task that has to end; a cancellation is raised only then."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 async def close(connection: Connection) -> None:

@@ -107,13 +107,16 @@ class Engines:
         await asyncio.gather(*(engine.dispose() for engine in engines.values()))
 
     def _connector(self, role: Role) -> Connector:
-        return self._connectors.connector(role, keeps_statements=True)
+        return self._connectors.connector(
+            role, keeps_statements=True, is_url_followed=True
+        )
 
     def _new(self, connector: Connector) -> AsyncEngine:
         settings, is_reader = self._connectors.settings, connector.role == "reader"
         recycle_s = settings.pool_recycle
         engine = engine_over(
             guarded(connector) if is_reader else connector,
+            driver=connector.options.driver,
             execution_options=dict(READING if is_reader else WRITING),
             poolclass=FairPool,
             pool_size=settings.pool_size,

@@ -42,8 +42,8 @@ def refuse_unguarded(connection: AsyncConnection) -> None:
     if options.get("isolation_level") != "AUTOCOMMIT":
         return
     driver = connection.sync_connection.connection.driver_connection
-    settings = driver.get_settings()  # type: ignore[union-attr] # asyncpg's
-    if getattr(settings, _SETTING, None) != "on":
+    # Ours, whichever driver it is of.
+    if driver.reported(_SETTING) != "on":  # type: ignore[union-attr]
         raise RefusedError(
             "nothing would keep a statement in autocommit mode from writing: a pooler "
             "stands before the reader",

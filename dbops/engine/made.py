@@ -6,25 +6,47 @@ from typing import Any
 from sqlalchemy.dialects import registry
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from dbops.endpoint import Driver
 from dbops.engine.driver import Connection
+from dbops.errors import ConfigError
 
 Creator = Callable[[], Awaitable[Connection]]
 
-# Its name in a URL; everything else about it is that of asyncpg.
-_DIALECT = "postgresql.dbops"
+# Their names in a URL, and where they are; none is imported before it is used.
+_DIALECTS: dict[Driver, tuple[str, str, str]] = {
+    "asyncpg": ("dbops", "dbops.engine.dialect", "Dialect"),
+    "psycopg": ("dbops_psycopg", "dbops.engine.psycopg_dialect", "PsycopgDialect"),
+}
 
 
-def engine_over(creator: Creator, **options: Any) -> AsyncEngine:  # noqa: ANN401 # SQLAlchemy's own
+def engine_over(
+    creator: Creator,
+    *,
+    driver: Driver = "asyncpg",
+    **options: Any,  # noqa: ANN401 # SQLAlchemy's own
+) -> AsyncEngine:
     """Make an engine whose connections come from `creator`.
 
     Args:
         creator: Opens one.
+        driver: Whose connections they are.
         options: Of `create_async_engine`.
+
+    Raises:
+        ConfigError: If the driver is not installed, or finds no libpq.
     """
-    registry.register(_DIALECT, "dbops.engine.dialect", "Dialect")
-    return create_async_engine(
-        "postgresql+dbops://",
-        async_creator=creator,
-        hide_parameters=True,
-        **options,
-    )
+    name, module, its = _DIALECTS[driver]
+    registry.register(f"postgresql.{name}", module, its)
+    try:
+        return create_async_engine(
+            f"postgresql+{name}://",
+            async_creator=creator,
+            hide_parameters=True,
+            **options,
+        )
+    except ImportError as error:
+        raise ConfigError(
+            f"{driver}, which the URL names, cannot be imported",
+            hint=f"pip install 'dbops[{driver}]'",
+            phase="settings",
+        ) from error

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dbops import __version__
-from dbops.endpoint import Endpoint
+from dbops.endpoint import Driver, Endpoint
 from dbops.engine.driver import CLOSE_TIMEOUT_S
 
 _SHARE_OF_TIMEOUT = 0.1
@@ -27,6 +27,8 @@ class ConnectOptions:
 
     Behind a pooler none are: they stay on a connection that others use next.
     """
+    driver: Driver = "asyncpg"
+    """Who speaks with the server."""
     max_timeout_s: float | None = None
     """What no time-out may exceed, not even the URL's connect_timeout."""
 

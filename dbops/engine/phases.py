@@ -15,8 +15,8 @@ from dbops.threads import in_daemon_thread
 
 # A peer that vanished without a word is noticed in 10 + 3 * 5 s, also while the
 # server works on a statement for which there is no time-out.
-_KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
-_USER_TIMEOUT_MS = 25_000
+KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+USER_TIMEOUT_MS = 25_000
 _MAX_PLACE_S = 1.0
 
 
@@ -138,7 +138,7 @@ class TimedLoop:
 
 def _keep_alive(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    options = {**_KEEPALIVE, "TCP_USER_TIMEOUT": _USER_TIMEOUT_MS}
+    options = {**KEEPALIVE, "TCP_USER_TIMEOUT": USER_TIMEOUT_MS}
     for name, value in options.items():
         # Each system knows its own subset.
         with contextlib.suppress(AttributeError, OSError):

@@ -3,11 +3,15 @@
 https://www.postgresql.org/docs/current/libpq-ssl.html
 """
 
+import os
 import ssl
 from pathlib import Path
 
 from dbops.endpoint import Address, Endpoint, SslMode
 from dbops.errors import ConfigError
+
+NO_FILE = f"{os.devnull}/none"
+"""The name of no file; an empty one stands for libpq's own in the home folder."""
 
 
 def tls_attempts(  # noqa: PLR0911 # one return a mode
@@ -39,6 +43,26 @@ def tls_attempts(  # noqa: PLR0911 # one return a mode
             return [_context(endpoint, root or "system")]
         case "verify-full":
             return [_context(endpoint, root or "system", check_hostname=True)]
+
+
+def libpq_tls(endpoint: Endpoint) -> dict[str, str]:
+    """Return the same in libpq's own parameters, each of them, so that none is open.
+
+    Which authorities the machine itself trusts, Python knows; the OpenSSL inside
+    psycopg's wheels may look for them elsewhere.
+    """
+    mode, root = _mode(endpoint), _root(endpoint)
+    if mode.startswith("verify") and root in (None, "system"):
+        root = ssl.get_default_verify_paths().cafile or "system"
+    if mode in ("allow", "prefer"):
+        root = None
+    return {
+        "sslmode": mode,
+        "sslrootcert": root or NO_FILE,
+        "sslcert": endpoint.sslcert or NO_FILE,
+        "sslkey": endpoint.sslkey or NO_FILE,
+        "gssencmode": "disable",
+    }
 
 
 def _mode(endpoint: Endpoint) -> SslMode:

@@ -6,12 +6,14 @@ import logging
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from typing import get_args
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from dbops.endpoint import Driver
 from dbops.engine.connect import Connection, connect
 from dbops.engine.database import Database
 from dbops.engine.token import Token
@@ -26,6 +28,12 @@ from tests.conftest import Served, until_reachable
 ADD = text("INSERT INTO t VALUES (:n)")
 COUNT = text("SELECT count(*) FROM t")
 WHERE = text("SELECT pg_catalog.inet_server_port()")
+
+
+@pytest.fixture(params=get_args(Driver))
+def driver(request: pytest.FixtureRequest) -> Driver:
+    found: Driver = request.param
+    return found
 
 
 @pytest.fixture
