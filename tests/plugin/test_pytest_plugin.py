@@ -113,10 +113,14 @@ def test_ctrl_c_leaves_no_server(plugin_cache: Path, tmp_path: Path) -> None:
         cwd=tmp_path,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
     assert run.stdout is not None
-    assert any("here" in line for line in run.stdout)
+    before = ""
+    while "here" not in before and (line := run.stdout.readline()):
+        before += line
+    assert "here" in before, before
     run.send_signal(signal.SIGINT)
     out, _ = run.communicate(timeout=60)
     assert run.returncode == 2, out
