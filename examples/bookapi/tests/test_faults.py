@@ -6,6 +6,7 @@ import secrets
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ import boto3
 import httpx
 import pytest
 from moto.server import ThreadedMotoServer
+from pydantic import SecretStr
 
 from dbops import Settings, load_settings
 from dbops.engine.connect import Connection
@@ -140,6 +142,43 @@ async def test_a_commit_that_nobody_answered_is_cleared_up_by_its_key(
     assert (first.status_code, second.status_code) == (201, 201)
     assert first.json() == second.json()
     assert await admin.fetchval("SELECT count(*) FROM articles") == 1
+
+
+async def test_what_is_stored_is_told_so_though_its_position_is_unknown(
+    serve: Serve, lead: Lead, pair: Pair, admin: Connection, paused: Block
+) -> None:
+    name: str = await admin.fetchval("SELECT current_database()")
+    await admin.execute(f"CREATE USER {name} PASSWORD 'plain'")
+    await admin.execute(f"GRANT SELECT, INSERT ON articles TO {name}")
+    await admin.execute(
+        "REVOKE EXECUTE ON FUNCTION pg_current_wal_flush_lsn FROM PUBLIC"
+    )
+    writer = replace(
+        pair.writer.with_database(name), user=name, password=SecretStr("plain")
+    )
+    try:
+        settings = lead(database_url=writer.url(show_password=True))
+        async with serve(settings) as client, paused():
+            made = await client.post("/articles", json=ARTICLE)
+            assert made.status_code == 201
+            assert len((await client.get("/articles")).json()["items"]) == 1
+    finally:
+        await admin.execute(f"DROP OWNED BY {name}")
+        await admin.execute(f"DROP USER {name}")
+
+
+async def test_what_may_pass_is_told_so(
+    serve: Serve, lead: Lead, admin: Connection, held: Block
+) -> None:
+    """A pool that is used up, and a statement that took too long."""
+    settings = lead(
+        pool_size=1, max_overflow=0, pool_timeout="200ms", statement_timeout="1s"
+    )
+    async with serve(settings) as client, held():
+        asked = asyncio.create_task(client.post("/visits"))
+        await until_found(admin, WAITING, 1)
+        assert (await client.post("/books", json=BOOK)).status_code == 503
+        assert (await asked).status_code == 503
 
 
 async def test_a_client_that_hangs_up_leaves_nothing_behind(
