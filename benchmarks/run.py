@@ -20,6 +20,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from benchmarks.doctor import bench_doctor
+from benchmarks.engine import bench_engine
+from benchmarks.engine_leaks import bench_leaks
 from benchmarks.fleet import bench_fleet
 from benchmarks.lag import bench_lag
 from benchmarks.migrate import bench_nothing, bench_reads, bench_revisions
@@ -180,6 +182,8 @@ BENCHMARKS: dict[str, tuple[Callable[[int], bool], int]] = {
     "killed-migrators": (bench_killed, 100),
     "doctor": (bench_doctor, 7),
     "lag-truth": (bench_lag, 1),
+    "engine": (bench_engine, 15),
+    "engine-leaks": (bench_leaks, 1),
 }
 
 
