@@ -199,36 +199,66 @@ def test_a_template_that_somebody_uses_is_copied_all_the_same(
     databases.drop(copy)
 
 
-def test_only_who_asks_for_the_reader_waits_for_it(
-    thread: LoopThread, databases: Databases, pair: Pair
-) -> None:
-    async def run(sql: str) -> None:
-        connection = await connect(pair.reader)
-        await connection.execute(sql)
+class Replay:
+    """The standby's replay, paused."""
+
+    def __init__(self, thread: LoopThread, pair: Pair) -> None:
+        self._thread, self._reader = thread, pair.reader
+
+    def pause(self) -> None:
+        self._thread.call(ask(self._reader, "SELECT pg_wal_replay_pause()"))
+
+    def resume(self, after_s: float) -> None:
+        """Go on, while whoever calls this does something else."""
+        self._thread.call(self._begin_to_resume(after_s))
+
+    async def _begin_to_resume(self, after_s: float) -> None:
+        self._resuming = asyncio.create_task(self._resume(after_s))
+
+    async def _resume(self, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        await ask(self._reader, "SELECT pg_wal_replay_resume()")
+
+
+@pytest.fixture
+def replay(thread: LoopThread, pair: Pair) -> Generator[Replay]:
+    replay = Replay(thread, pair)
+    yield replay
+    thread.call(ask(pair.reader, "SELECT pg_wal_replay_resume()"))
+
+
+async def ask(endpoint: Endpoint, sql: str) -> object:
+    connection = await connect(endpoint)
+    try:
+        return await connection.fetchval(sql)
+    finally:
         await connection.close()
 
-    async def resume_later() -> asyncio.Task[None]:
-        async def later() -> None:
-            await asyncio.sleep(0.3)
-            await run("SELECT pg_wal_replay_resume()")
 
-        return asyncio.create_task(later())
-
-    async def look(endpoint: Endpoint) -> None:
-        await (await connect(endpoint)).close()
-
-    thread.call(run("SELECT pg_wal_replay_pause()"))
-    try:
-        database = databases.create("late")
-        thread.call(look(database.writer))
-        with pytest.raises(RefusedError, match="does not exist"):
-            thread.call(look(database.replica))
-        resuming = thread.call(resume_later())
-        thread.call(look(database.reader))
-        assert resuming.done()
-    finally:
-        thread.call(run("SELECT pg_wal_replay_resume()"))
+def test_only_who_asks_for_the_reader_waits_for_it(
+    thread: LoopThread, databases: Databases, replay: Replay
+) -> None:
+    replay.pause()
+    database = databases.create("late")
+    assert thread.call(ask(database.writer, "SELECT 1")) == 1
+    with pytest.raises(RefusedError, match="does not exist"):
+        thread.call(ask(database.replica, "SELECT 1"))
+    replay.resume(after_s=0.3)
+    assert thread.call(ask(database.reader, "SELECT 1")) == 1
     databases.drop(database)
+
+
+def test_catching_up_waits_for_what_was_committed(
+    thread: LoopThread, empty: PairDatabase, replay: Replay
+) -> None:
+    has_table = "SELECT to_regclass('t')::text"
+    assert thread.call(ask(empty.reader, has_table)) is None
+    replay.pause()
+    thread.call(ask(empty.writer, "CREATE TABLE t ()"))
+    assert thread.call(ask(empty.reader, has_table)) is None
+    replay.resume(after_s=0.3)
+    empty.catch_up()
+    assert thread.call(ask(empty.reader, has_table)) == "t"
 
 
 def test_our_connection_is_made_anew_when_a_test_has_ended_it(
