@@ -11,7 +11,7 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -104,8 +104,11 @@ def new_name(prefix: str = "t") -> str:
 
 @pytest.fixture
 def driver() -> Driver:
-    """Return what the settings name; a module that tries both has its own."""
+    """Return what the settings name, where a test does not try both."""
     return "asyncpg"
+
+
+both_drivers = pytest.mark.parametrize("driver", get_args(Driver))
 
 
 @pytest.fixture

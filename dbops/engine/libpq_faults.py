@@ -16,13 +16,15 @@ _STATES = (
     ("password authentication failed", "28P01"),
     ("no password supplied", "28P01"),
     ("no pg_hba.conf entry", "28000"),
-    ('role "', "28000"),
-    ('database "', "3D000"),
     ("too many clients", "53300"),
     ("too many connections", "53300"),
     ("remaining connection slots", "53300"),
     ("the database system is", "57P03"),
     ("permission denied for database", "42501"),
+    ("is not currently accepting connections", "55000"),
+    # Others name a role or a database too, and so these come last.
+    ('role "', "28000"),
+    ('database "', "3D000"),
 )
 
 

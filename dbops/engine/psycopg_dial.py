@@ -21,13 +21,14 @@ from dbops.engine.libpq_faults import libpq_state
 from dbops.engine.phases import KEEPALIVE, USER_TIMEOUT_MS
 from dbops.engine.psycopg_connection import BoundedPsycopg
 from dbops.engine.tls import NO_FILE, libpq_tls
+from dbops.errors import ConfigError
 from dbops.threads import in_daemon_thread
 
 # psycopg's own: a statement that is used this often in a row gets a name.
 _USES_BEFORE_KEPT = 5
 _SPACE = re.compile(r"([\\\s])")
-# libpq takes a file of settings from the first, which cannot be left empty.
-_NOT_OURS = frozenset({"service", "servicefile", "user", "dbname"})
+# asyncpg takes these from the environment too, where nothing else names them.
+_LEFT_OPEN = frozenset({b"user", b"dbname"})
 
 
 async def dial(call: Call, endpoint: Endpoint) -> BoundedPsycopg:
@@ -69,7 +70,7 @@ async def _first_that_answers(
         try:
             async with asyncio.timeout(None if is_last else limit_s):
                 return await BoundedPsycopg.connect(
-                    **{**parameters, "hostaddr": place},
+                    **{**parameters, "hostaddr": place or ""},
                     autocommit=True,
                     prepare_threshold=_USES_BEFORE_KEPT
                     if call.keeps_statements
@@ -121,11 +122,22 @@ def _parameters(call: Call) -> dict[str, str]:
 
 
 def _against_environment() -> dict[str, str]:
-    """Return libpq's own values for what PGSSLMODE and its kin say otherwise."""
-    return {
-        option.keyword.decode(): (option.compiled or b"").decode()
+    """Return libpq's own values for what PGSSLMODE and its kin say otherwise.
+
+    Raises:
+        ConfigError: If PGSERVICE is set, from which nothing keeps libpq.
+    """
+    said = {
+        option.keyword: option.compiled or b""
         for option in pq.Conninfo.get_defaults()
-        if option.envvar
-        and option.val not in (None, option.compiled)
-        and option.keyword.decode() not in _NOT_OURS
+        if option.envvar and option.val not in (None, option.compiled)
+    }
+    if b"service" in said:
+        raise ConfigError(
+            "PGSERVICE is set, and psycopg would follow it",
+            hint="unset it; DATABASE_URL says where the database is",
+            phase="settings",
+        )
+    return {
+        key.decode(): its.decode() for key, its in said.items() if key not in _LEFT_OPEN
     }

@@ -16,8 +16,7 @@ from dbops.engine.database import Database
 from dbops.engine.ddl import ddl_connection
 from dbops.engine.faults import translated
 from dbops.errors import DbopsError, UnreachableError
-from dbops.settings import load_settings
-from tests.conftest import Served
+from tests.conftest import Served, both_drivers
 from tests.faults.proxy import Proxy, impostor, plain_then, proxy
 
 CONNECT_S = 0.5
@@ -32,21 +31,21 @@ LET_IN = (
 )
 
 
-def database_at(endpoint: Endpoint, **flags: object) -> Database:
+def database_at(served: Served, endpoint: Endpoint, **flags: object) -> Database:
     flags = {
         "database_url": endpoint.url(show_password=True),
         "connect_timeout": f"{CONNECT_S}s",
         "command_timeout": f"{COMMAND_S}s",
         **flags,
     }
-    return Database(load_settings(flags=flags))
+    return Database(served.settings(**flags))
 
 
 @asynccontextmanager
 async def through_a_network(served: Served) -> AsyncGenerator[tuple[Proxy, Database]]:
     async with (
         proxy(served.writer) as network,
-        database_at(network.before(served.writer)) as database,
+        database_at(served, network.before(served.writer)) as database,
     ):
         yield network, database
 
@@ -64,12 +63,13 @@ async def ended_within(limit_s: float, work: Awaitable[object]) -> BaseException
     return ended
 
 
+@both_drivers
 async def test_silence_after_authentication_is_bounded_for_an_engine(
     served: Served,
 ) -> None:
     async with impostor(plain_then(LET_IN)) as address:
         endpoint = replace(served.writer, addresses=(address,))
-        async with database_at(endpoint) as database:
+        async with database_at(served, endpoint) as database:
             ended = await ended_within(COMMAND_S * 1.2, use(database))
     assert isinstance(ended, UnreachableError)
     assert ended.phase == "query"
@@ -92,6 +92,7 @@ async def test_silence_after_authentication_is_bounded_for_ddl(served: Served) -
     assert "let us log in" in ended.message
 
 
+@both_drivers
 async def test_a_pooled_connection_that_froze_is_bounded(served: Served) -> None:
     async with through_a_network(served) as (network, database):
         await use(database)
@@ -104,6 +105,7 @@ async def test_a_pooled_connection_that_froze_is_bounded(served: Served) -> None
         await use(database)
 
 
+@both_drivers
 async def test_a_cut_network_is_noticed_and_the_pool_recovers(served: Served) -> None:
     async with through_a_network(served) as (network, database):
         await use(database)
@@ -111,6 +113,7 @@ async def test_a_cut_network_is_noticed_and_the_pool_recovers(served: Served) ->
         await use(database)
 
 
+@both_drivers
 async def test_disposing_of_frozen_connections_is_bounded(served: Served) -> None:
     async with through_a_network(served) as (network, database):
         await asyncio.gather(*(use(database) for _ in range(5)))
@@ -135,6 +138,7 @@ async def test_leaving_ddl_on_a_frozen_network_is_bounded(served: Served) -> Non
     assert isinstance(ended, KeyError)
 
 
+@both_drivers
 async def test_cancelling_on_a_frozen_network_is_bounded(served: Served) -> None:
     async with through_a_network(served) as (network, database):
         await use(database)
@@ -168,7 +172,7 @@ async def test_whoever_bounds_the_whole_still_hears_which_host_was_silent(
 ) -> None:
     async with proxy(served.writer) as network:
         behind = network.before(served.writer)
-        database = database_at(behind, timeout="1s", command_timeout="10s")
+        database = database_at(served, behind, timeout="1s", command_timeout="10s")
 
         async def probe() -> None:
             async with (
@@ -183,10 +187,11 @@ async def test_whoever_bounds_the_whole_still_hears_which_host_was_silent(
     assert str(network.address) in ended.message
 
 
+@both_drivers
 async def test_a_pool_in_full_use_is_told_as_that(served: Served) -> None:
     async def crowd() -> None:
         async with database_at(
-            served.writer, pool_size=1, max_overflow=0, pool_timeout="100ms"
+            served, served.writer, pool_size=1, max_overflow=0, pool_timeout="100ms"
         ) as database:
             with translated(served.writer):
                 async with database.writer() as session:

@@ -169,12 +169,15 @@ async def test_a_statement_is_cancelled_through_it(
             await asyncio.sleep(0.01)
 
 
-async def test_engines_work_through_it(pooler: Endpoint) -> None:
-    settings = load_settings(flags={"database_url": pooler.url(show_password=True)})
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg"])
+async def test_engines_work_through_it(pooler: Endpoint, scheme: str) -> None:
+    url = pooler.url(show_password=True).replace("postgresql", scheme, 1)
+    settings = load_settings(flags={"database_url": url})
 
     async def use(database: Database, number: int) -> None:
         async with database.writer() as session:
-            for _ in range(5):
+            # Often enough for each driver to give it a name, if it may.
+            for _ in range(8):
                 found = await session.scalar(
                     text("SELECT CAST(:x AS int)"), {"x": number}
                 )

@@ -6,25 +6,19 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
-from typing import get_args
 
 import pytest
 from sqlalchemy import text
 
-from dbops.endpoint import Driver
 from dbops.engine.connect import Connection, connect
 from dbops.engine.database import Database
 from dbops.errors import NoReaderError, UsageError
-from tests.conftest import Served
+from tests.conftest import Served, both_drivers
 from tests.faults.proxy import Proxy, proxy
 
 IS_STANDBY = text("SELECT pg_is_in_recovery()")
 
-
-@pytest.fixture(params=get_args(Driver))
-def driver(request: pytest.FixtureRequest) -> Driver:
-    found: Driver = request.param
-    return found
+pytestmark = both_drivers
 
 
 @pytest.fixture

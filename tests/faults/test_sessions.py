@@ -3,26 +3,20 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import get_args
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from dbops.endpoint import Driver
 from dbops.engine.connect import Connection, connect
 from dbops.engine.database import Database
 from dbops.errors import CommitUnknownError
-from tests.conftest import Served
+from tests.conftest import Served, both_drivers
 from tests.faults.proxy import Proxy, proxy
 
 COUNT = text("SELECT count(*) FROM t")
 
-
-@pytest.fixture(params=get_args(Driver))
-def driver(request: pytest.FixtureRequest) -> Driver:
-    found: Driver = request.param
-    return found
+pytestmark = both_drivers
 
 
 @pytest.fixture

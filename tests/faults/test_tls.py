@@ -33,6 +33,28 @@ from tests.faults.proxy import (
 
 NO_TLS = plain_then(server_error("57P03", "starting"))
 MODES: tuple[SslMode, ...] = get_args(SslMode)
+# What would lead libpq, and drivers that imitate it, elsewhere.
+AMBIENT = {
+    "PGHOST": "192.0.2.1",
+    "PGHOSTADDR": "192.0.2.1",
+    "PGPORT": "1",
+    "PGUSER": "somebody",
+    "PGDATABASE": "elsewhere",
+    "PGPASSWORD": "wrong",
+    "PGPASSFILE": "/nowhere",
+    "PGSERVICE": "nowhere",
+    "PGSERVICEFILE": "/nowhere",
+    "PGOPTIONS": "-c default_transaction_read_only=on",
+    "PGSSLMODE": "disable",
+    "PGSSLCERT": "/nowhere",
+    "PGSSLKEY": "/nowhere",
+    "PGSSLCRL": "/nowhere",
+    "PGSSLMINPROTOCOLVERSION": "TLSv1.9",
+    "PGSSLNEGOTIATION": "direct",
+    "PGTARGETSESSIONATTRS": "standby",
+    "PGGSSLIB": "nonsense",
+    "PGKRBSRVNAME": "nobody",
+}
 WEAK: tuple[SslMode, ...] = ("disable", "allow", "require", "verify-ca")
 
 
@@ -163,28 +185,8 @@ async def test_the_environment_changes_nothing(
     tls_server: TlsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stranger = str(tls_server.stranger.certificate_file)
-    for name, value in {
-        "PGHOST": "192.0.2.1",
-        "PGHOSTADDR": "192.0.2.1",
-        "PGPORT": "1",
-        "PGUSER": "somebody",
-        "PGDATABASE": "elsewhere",
-        "PGPASSWORD": "wrong",
-        "PGPASSFILE": "/nowhere",
-        "PGSERVICE": "nowhere",
-        "PGSERVICEFILE": "/nowhere",
-        "PGOPTIONS": "-c default_transaction_read_only=on",
-        "PGSSLMODE": "disable",
-        "PGSSLROOTCERT": stranger,
-        "PGSSLCERT": "/nowhere",
-        "PGSSLKEY": "/nowhere",
-        "PGSSLCRL": "/nowhere",
-        "PGSSLMINPROTOCOLVERSION": "TLSv1.9",
-        "PGSSLNEGOTIATION": "direct",
-        "PGTARGETSESSIONATTRS": "standby",
-        "PGGSSLIB": "nonsense",
-        "PGKRBSRVNAME": "nobody",
-    }.items():
+    monkeypatch.setenv("PGSSLROOTCERT", stranger)
+    for name, value in AMBIENT.items():
         monkeypatch.setenv(name, value)
     verified = tls_server.at(sslmode="verify-full", root=tls_server.authority)
     assert await ours(verified) == "tls"

@@ -13,11 +13,12 @@ from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
 
 from dbops.credentials import Credentials, SecretStore
-from dbops.engine.connect import Connection, Connector, connect
+from dbops.endpoint import Driver
+from dbops.engine.connect import Connection, ConnectOptions, Connector, connect
 from dbops.errors import CredentialsError, DbopsError, UnreachableError
 from dbops.local.state import Pair
 from dbops.settings import Access, Aws, SecretRef
-from tests.conftest import new_name
+from tests.conftest import both_drivers, new_name
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,8 @@ class Rotating:
 
     def anew(self) -> Connector:
         """Return a connector that has not read the secret yet."""
-        return Connector(Credentials(self.access, SecretStore(self.access.aws)))
+        credentials = Credentials(self.access, SecretStore(self.access.aws))
+        return Connector(credentials, self.connector.options)
 
     async def change_on_server(self, password: str) -> None:
         await self.admin.execute(f"ALTER USER {self.user} PASSWORD '{password}'")
@@ -64,7 +66,7 @@ class Rotating:
 
 
 @pytest.fixture
-async def rotating(pair: Pair, aws: Aws) -> AsyncGenerator[Rotating]:
+async def rotating(pair: Pair, aws: Aws, driver: Driver) -> AsyncGenerator[Rotating]:
     user, old = new_name("rotating"), secrets.token_hex(8)
     manager = await asyncio.to_thread(
         boto3.client,
@@ -84,7 +86,7 @@ async def rotating(pair: Pair, aws: Aws) -> AsyncGenerator[Rotating]:
     place = replace(pair.writer, user=None, password=None)
     store = SecretStore(aws)
     access = Access("writer", (SecretRef(user), place), (), "password", aws)
-    connector = Connector(Credentials(access, store))
+    connector = Connector(Credentials(access, store), ConnectOptions(driver=driver))
     yield Rotating(user, user, admin, manager, store, connector, access)
     await admin.execute(f"DROP USER {user}")
     await admin.close()
@@ -103,6 +105,7 @@ async def test_the_secret_is_read_once_for_many_connections(rotating: Rotating) 
     assert rotating.store.fetches == 1
 
 
+@both_drivers
 async def test_a_rotated_password_is_fetched_again_once(rotating: Rotating) -> None:
     await who(rotating.connector)
     await rotating.change_on_server("new")
@@ -121,6 +124,7 @@ async def test_ten_connections_at_once_share_one_fetch(rotating: Rotating) -> No
     assert rotating.store.fetches == 2
 
 
+@both_drivers
 async def test_another_user_comes_with_another_password(rotating: Rotating) -> None:
     await who(rotating.connector)
     other = f"{rotating.user}_clone"
@@ -154,6 +158,7 @@ async def test_ten_refused_connections_do_not_storm_the_secret_store(
     assert rotating.store.fetches <= 6
 
 
+@both_drivers
 async def test_no_other_error_fetches_the_secret_again(rotating: Rotating) -> None:
     await who(rotating.connector)
     await rotating.admin.execute(f"ALTER USER {rotating.user} CONNECTION LIMIT 0")
@@ -189,6 +194,7 @@ async def test_the_secret_before_this_one_serves_where_its_user_is_another(
     assert await who(rotating.anew()) == rotating.user
 
 
+@both_drivers
 async def test_a_rotation_under_load_fails_no_request(
     rotating: Rotating, pair: Pair
 ) -> None:

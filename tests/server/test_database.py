@@ -21,7 +21,7 @@ from dbops.errors import (
     RefusedError,
     UnreachableError,
 )
-from tests.conftest import Served
+from tests.conftest import Served, both_drivers
 
 MODES = text("""
     SELECT current_setting('transaction_isolation'),
@@ -73,6 +73,7 @@ async def test_nothing_connects_before_the_first_use(
     assert await backends(admin) == 0
 
 
+@both_drivers
 async def test_each_engine_is_made_once_for_twenty_first_uses(
     database: Database,
 ) -> None:
@@ -85,6 +86,7 @@ async def test_each_engine_is_made_once_for_twenty_first_uses(
     assert len(set(await asyncio.gather(*map(first_use, range(20))))) == 1
 
 
+@both_drivers
 async def test_the_server_reports_the_modes_of_writer_and_reader(
     database: Database,
 ) -> None:
@@ -130,6 +132,7 @@ async def test_what_is_not_committed_is_rolled_back(
     assert await admin.fetchval("SELECT count(*) FROM t") == 1
 
 
+@both_drivers
 async def test_name_and_time_outs_arrive_on_the_server(
     database: Database, served: Served
 ) -> None:
@@ -147,6 +150,7 @@ async def test_name_and_time_outs_arrive_on_the_server(
     assert tuple(found)[1:] == ("0", "0")  # DDL has a time-out of its own
 
 
+@both_drivers
 async def test_dispose_closes_every_connection(
     database: Database, admin: Connection
 ) -> None:
@@ -162,6 +166,7 @@ async def test_dispose_closes_every_connection(
     assert await backends(admin) == 1
 
 
+@both_drivers
 async def test_a_connection_that_died_in_the_pool_is_replaced(
     database: Database, admin: Connection
 ) -> None:
@@ -173,6 +178,7 @@ async def test_a_connection_that_died_in_the_pool_is_replaced(
         assert await session.scalar(text("SELECT pg_backend_pid()")) != pid
 
 
+@both_drivers
 @pytest.mark.parametrize("times", [1, 2, 5])
 async def test_cancelling_a_session_ends_its_statement_and_leaves_none(
     database: Database, admin: Connection, times: int

@@ -6,14 +6,12 @@ import logging
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from typing import get_args
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dbops.endpoint import Driver
 from dbops.engine.connect import Connection, connect
 from dbops.engine.database import Database
 from dbops.engine.token import Token
@@ -23,17 +21,13 @@ from dbops.errors import (
     TransactionAbortedError,
     UsageError,
 )
-from tests.conftest import Served, until_reachable
+from tests.conftest import Served, both_drivers, until_reachable
 
 ADD = text("INSERT INTO t VALUES (:n)")
 COUNT = text("SELECT count(*) FROM t")
 WHERE = text("SELECT pg_catalog.inet_server_port()")
 
-
-@pytest.fixture(params=get_args(Driver))
-def driver(request: pytest.FixtureRequest) -> Driver:
-    found: Driver = request.param
-    return found
+pytestmark = both_drivers
 
 
 @pytest.fixture
