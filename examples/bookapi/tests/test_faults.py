@@ -16,13 +16,12 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
 
-from dbops import Settings, load_settings
+from dbops import load_settings
 from dbops.engine.connect import Connection
-from dbops.local.state import Pair
+from dbops.integrations.testing import PairDatabase
 
 Serve = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 Block = Callable[[], AbstractAsyncContextManager[None]]
-Lead = Callable[..., Settings]
 
 BOOK = {"title": "Dune", "author": "Frank Herbert"}
 ARTICLE = {"slug": "one", "title": "Title", "text": "Text"}
@@ -71,9 +70,9 @@ async def until_found(admin: Connection, question: str, wanted: int) -> None:
 
 
 async def test_without_its_reader_the_application_is_ready_and_not_healthy(
-    serve: Serve, lead: Lead
+    serve: Serve, dbops_database: PairDatabase
 ) -> None:
-    async with serve(lead(database_reader_url=NOWHERE)) as client:
+    async with serve(dbops_database.settings(database_reader_url=NOWHERE)) as client:
         assert (await client.get("/livez")).status_code == 200
         assert (await client.get("/readyz")).status_code == 200
         health = await client.get("/health")
@@ -87,8 +86,12 @@ async def test_without_its_reader_the_application_is_ready_and_not_healthy(
         assert "127.0.0.1" not in listed.text
 
 
-async def test_the_writer_can_stand_in_for_its_reader(serve: Serve, lead: Lead) -> None:
-    settings = lead(database_reader_url=NOWHERE, reader_fallback="writer-limited(2)")
+async def test_the_writer_can_stand_in_for_its_reader(
+    serve: Serve, dbops_database: PairDatabase
+) -> None:
+    settings = dbops_database.settings(
+        database_reader_url=NOWHERE, reader_fallback="writer-limited(2)"
+    )
     async with serve(settings) as client:
         assert (await client.post("/books", json=BOOK)).status_code == 201
         assert len((await client.get("/books")).json()) == 1
@@ -99,9 +102,9 @@ async def test_the_writer_can_stand_in_for_its_reader(serve: Serve, lead: Lead) 
 
 
 async def test_without_its_writer_the_application_lives_and_reads(
-    serve: Serve, lead: Lead
+    serve: Serve, dbops_database: PairDatabase
 ) -> None:
-    async with serve(lead(database_url=NOWHERE)) as client:
+    async with serve(dbops_database.settings(database_url=NOWHERE)) as client:
         assert (await client.get("/livez")).status_code == 200
         assert (await client.get("/readyz")).status_code == 503
         assert (await client.post("/books", json=BOOK)).status_code == 503
@@ -145,19 +148,17 @@ async def test_a_commit_that_nobody_answered_is_cleared_up_by_its_key(
 
 
 async def test_what_is_stored_is_told_so_though_its_position_is_unknown(
-    serve: Serve, lead: Lead, pair: Pair, admin: Connection, paused: Block
+    serve: Serve, dbops_database: PairDatabase, admin: Connection, paused: Block
 ) -> None:
-    name: str = await admin.fetchval("SELECT current_database()")
+    name = dbops_database.name
     await admin.execute(f"CREATE USER {name} PASSWORD 'plain'")
     await admin.execute(f"GRANT SELECT, INSERT ON articles TO {name}")
     await admin.execute(
         "REVOKE EXECUTE ON FUNCTION pg_current_wal_flush_lsn FROM PUBLIC"
     )
-    writer = replace(
-        pair.writer.with_database(name), user=name, password=SecretStr("plain")
-    )
+    writer = replace(dbops_database.writer, user=name, password=SecretStr("plain"))
     try:
-        settings = lead(database_url=writer.url(show_password=True))
+        settings = dbops_database.settings(database_url=writer.url(show_password=True))
         async with serve(settings) as client, paused():
             made = await client.post("/articles", json=ARTICLE)
             assert made.status_code == 201
@@ -168,10 +169,10 @@ async def test_what_is_stored_is_told_so_though_its_position_is_unknown(
 
 
 async def test_what_may_pass_is_told_so(
-    serve: Serve, lead: Lead, admin: Connection, held: Block
+    serve: Serve, dbops_database: PairDatabase, admin: Connection, held: Block
 ) -> None:
     """A pool that is used up, and a statement that took too long."""
-    settings = lead(
+    settings = dbops_database.settings(
         pool_size=1, max_overflow=0, pool_timeout="200ms", statement_timeout="1s"
     )
     async with serve(settings) as client, held():
@@ -205,9 +206,9 @@ async def test_a_client_that_hangs_up_leaves_nothing_behind(
 
 
 async def test_twenty_first_requests_share_their_pools(
-    serve: Serve, lead: Lead, admin: Connection, standby: Connection
+    serve: Serve, dbops_database: PairDatabase, admin: Connection, standby: Connection
 ) -> None:
-    settings = lead(pool_size=3, max_overflow=2)
+    settings = dbops_database.settings(pool_size=3, max_overflow=2)
     async with serve(settings) as client:
         answers = await asyncio.gather(
             *(client.post("/visits") for _ in range(20)),
@@ -222,7 +223,7 @@ async def test_twenty_first_requests_share_their_pools(
 
 
 async def test_a_rotation_under_load_fails_no_request(
-    serve: Serve, pair: Pair, name: str, admin: Connection
+    serve: Serve, dbops_database: PairDatabase, admin: Connection
 ) -> None:
     """The password changes again and again while requests come and go."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -235,7 +236,7 @@ async def test_a_rotation_under_load_fails_no_request(
         aws_access_key_id="test",
         aws_secret_access_key="test",
     )
-    password, role = secrets.token_hex(8), name
+    password, role = secrets.token_hex(8), dbops_database.name
 
     def says(password: str) -> str:
         return json.dumps({"username": role, "password": password})
@@ -245,7 +246,8 @@ async def test_a_rotation_under_load_fails_no_request(
     )
     await admin.execute(f"CREATE USER {role} PASSWORD '{password}'")
     await admin.execute(f"GRANT SELECT, INSERT ON visits, books TO {role}")
-    writer, reader = pair.writer.addresses[0], pair.reader.addresses[0]
+    writer = dbops_database.writer.addresses[0]
+    reader = dbops_database.reader.addresses[0]
     settings = load_settings(
         flags={
             "db_secret_id": role,
@@ -256,7 +258,7 @@ async def test_a_rotation_under_load_fails_no_request(
             "db_port": writer.port,
             "db_reader_host": reader.host,
             "db_reader_port": reader.port,
-            "db_name": name,
+            "db_name": dbops_database.name,
             # Most requests open a connection of their own.
             "pool_size": 1,
         }

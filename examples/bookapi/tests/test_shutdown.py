@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from dbops.engine.connect import Connection
-from dbops.local.state import Pair
+from dbops.integrations.testing import PairDatabase
 
 Block = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -47,13 +47,12 @@ async def until_said(process: Process, words: str) -> str:
 
 
 @asynccontextmanager
-async def served(pair: Pair, name: str) -> AsyncGenerator[tuple[Process, str]]:
+async def served(database: PairDatabase) -> AsyncGenerator[tuple[Process, str]]:
     """Run the container's own command for the block; tell where it listens."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(SOURCES),
-        "DATABASE_URL": pair.writer.with_database(name).url(show_password=True),
-        "DATABASE_READER_URL": pair.reader.with_database(name).url(show_password=True),
+        **database.environment,
     }
     command = ["-m", "uvicorn", "--factory", "bookapi.main:create_app", "--port", "0"]
     process = await asyncio.create_subprocess_exec(
@@ -71,14 +70,13 @@ async def served(pair: Pair, name: str) -> AsyncGenerator[tuple[Process, str]]:
 
 
 async def test_requests_in_flight_are_answered_and_connections_closed(
-    pair: Pair,
-    name: str,
+    dbops_database: PairDatabase,
     admin: Connection,
     standby: Connection,
     held: Block,
 ) -> None:
     async with (
-        served(pair, name) as (process, url),
+        served(dbops_database) as (process, url),
         httpx.AsyncClient(base_url=url, timeout=LIMIT_S) as client,
     ):
         async with held():
