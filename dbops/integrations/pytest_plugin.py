@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Add the fixtures, and those that need pytest-asyncio where that is at work."""
     config.pluginmanager.register(fixtures, "dbops-fixtures")
-    if config.pluginmanager.has_plugin("asyncio"):
+    if _has_loop_scopes(config):
         from dbops.integrations.testing import on_asyncio  # noqa: PLC0415 # see above
 
         config.pluginmanager.register(on_asyncio, "dbops-asyncio")
@@ -46,7 +46,7 @@ def pytest_runtest_makereport(
     return report
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
     """Name the databases that were kept."""
     reports = [
         report
@@ -58,3 +58,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         from dbops.integrations.testing.kept import summed_up  # noqa: PLC0415 # see above
 
         summed_up(terminalreporter, reports)
+
+
+def _has_loop_scopes(config: pytest.Config) -> bool:
+    """Tell whether pytest-asyncio is at work, and knows loops of several scopes.
+
+    Whoever has an older one, and uses nothing of ours, must not notice us.
+    """
+    if not config.pluginmanager.has_plugin("asyncio"):
+        return False
+    try:
+        return bool(config.getini("asyncio_default_test_loop_scope"))
+    except (KeyError, ValueError):
+        return False

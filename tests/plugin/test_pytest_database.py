@@ -1,6 +1,7 @@
 """dbops_database: a migrated database of a test's own, and what a failure leaves."""
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Generator
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Ran, RunDbops, clean_environment
+from tests.conftest import Ran, RunDbops, clean_environment, missing
 from tests.plugin.conftest import NOTES, RunPytest, passed
 
 USES = """
@@ -179,6 +180,8 @@ def test_what_was_kept_is_there_until_its_servers_are_stopped(
 
 def _psql(command: str, sql: str, cache: Path) -> Ran:
     """Run what the summary says, as somebody would who reads it."""
+    if shutil.which("psql") is None:
+        missing("psql")
     done = subprocess.run(
         ["/bin/sh", "-c", f'{command} -XAtc "$0"', sql],
         env=clean_environment(cache),

@@ -33,7 +33,7 @@ def noted(
 
 
 def summed_up(
-    reporter: pytest.TerminalReporter, reports: Iterable[pytest.TestReport]
+    reporter: "pytest.TerminalReporter", reports: Iterable[pytest.TestReport]
 ) -> None:
     """Write which databases were kept, and how to get at them.
 

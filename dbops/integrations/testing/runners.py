@@ -21,8 +21,8 @@ def session_fixture(request: pytest.FixtureRequest) -> str:
     if "anyio_backend" not in request.fixturenames:
         raise UsageError(
             "dbops_session is for tests that pytest-asyncio or anyio runs",
-            hint="mark the test with pytest.mark.asyncio or pytest.mark.anyio; others "
-            "use dbops_database",
+            hint="mark it with pytest.mark.asyncio (pytest-asyncio 0.26 or newer) "
+            "or pytest.mark.anyio; others use dbops_database",
         )
     backend = request.getfixturevalue("anyio_backend")
     backend = backend if isinstance(backend, str) else backend[0]
