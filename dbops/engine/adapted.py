@@ -2,6 +2,7 @@
 
 - BEGIN that finds its connection dead is said again on a new one: nothing has been done
   yet, so nothing can be done twice.
+- So is the first statement that stands by itself, where it cannot write.
 - COMMIT that the server answers with ROLLBACK, as it does after an error that somebody
   has swallowed, is an error; so is one that nobody answers, and that is never repeated.
 - Whether a pooled connection lives is asked in one round trip, and not at all of one
@@ -15,10 +16,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from dbops.errors import CommitUnknownError, TransactionAbortedError
+from dbops.errors import (
+    CommitUnknownError,
+    TransactionAbortedError,
+    UnreachableError,
+)
 
 FRESH_S = 0.5
 """So long after its last use a connection counts as alive."""
+
+# A server from 14 on reports it without a question.
+# https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC
+READ_ONLY = "default_transaction_read_only"
+"""The setting that keeps a statement which stands by itself from writing."""
 
 # The server's classes for a connection that broke and for a server that stops: with
 # them it says nothing about the fate of a COMMIT.
@@ -38,6 +48,10 @@ class Adapted:
     """What SQLAlchemy does with each new one."""
     used_at: float
     """When a transaction ended last."""
+    is_unheard: bool
+    """Whether nothing has been answered since it was taken from the pool."""
+    is_read_only: bool
+    """Whether a statement that stands by itself cannot write."""
 
     @property
     def is_closed(self) -> bool:
@@ -46,6 +60,7 @@ class Adapted:
 
     def ping(self) -> None:
         """Ask whether it lives, unless it was used a moment ago."""
+        self.is_unheard = True
         if self.is_closed or monotonic() - self.used_at >= FRESH_S:
             self._ask()
 
@@ -78,21 +93,44 @@ class Adapted:
     def _ask(self) -> None:
         try:
             await_only(self._say_nothing())
+        except TimeoutError as error:
+            raise silent() from error
         except Exception as error:  # noqa: BLE001 # translated by the driver's class
             self._handle_exception(error)
 
     async def _on_a_living_one(self, begin: Callable[[], Awaitable[None]]) -> None:
         """Begin; on a new connection where this one is found dead."""
         try:
-            await begin()
+            await self._begun(begin)
         except self.dbapi.Error:
-            if self.opener is None or not self.is_closed:
+            if not await self._is_replaced():
                 raise
-            self._connection = await self.opener()
-            self._forget()
-            if self.preparer is not None:
-                await greenlet_spawn(self.preparer, self)
+            await self._begun(begin)
+
+    async def _begun(self, begin: Callable[[], Awaitable[None]]) -> None:
+        try:
             await begin()
+        except TimeoutError as error:
+            raise silent() from error
+
+    async def may_repeat(self) -> bool:
+        """Whether what failed can be said again, on the connection there is by now.
+
+        Only if it was the first that was said, and is read only, and stands by itself.
+        """
+        is_first = self.is_unheard and self.autocommit and self.is_read_only
+        self.is_unheard = False
+        return is_first and await self._is_replaced()
+
+    async def _is_replaced(self) -> bool:
+        """Open another connection in the place of this one, if it has ended."""
+        if self.opener is None or not self.is_closed:
+            return False
+        self._connection = await self.opener()
+        self._forget()
+        if self.preparer is not None:
+            await greenlet_spawn(self.preparer, self)
+        return True
 
     if TYPE_CHECKING:  # what the class for the driver has
         autocommit: bool
@@ -121,6 +159,15 @@ async def speak(connection: AsyncConnection) -> None:
     adapted = raw.dbapi_connection
     assert isinstance(adapted, Adapted)  # as our engines have it  # noqa: S101
     await greenlet_spawn(adapted.speak)
+
+
+def silent() -> UnreachableError:
+    """Return the error for a statement that was not answered in time."""
+    return UnreachableError(
+        "the server gave no answer in time (query)",
+        hint="check the network and the server; DBOPS_COMMAND_TIMEOUT gives it longer",
+        phase="query",
+    )
 
 
 def _is_answer(error: Exception) -> bool:

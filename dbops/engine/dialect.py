@@ -13,13 +13,15 @@ from sqlalchemy.dialects.postgresql.asyncpg import (
 from sqlalchemy.util import await_only
 from typing_extensions import override
 
-from dbops.engine.adapted import Adapted
+from dbops.engine.adapted import READ_ONLY, Adapted
 
 
 class Cursor(AsyncAdapt_asyncpg_cursor):
     """A cursor on whatever connection its adapter has now."""
 
     __slots__ = ()
+
+    _adapt_connection: "AdaptedAsyncpg"
 
     @property  # type: ignore[explicit-override] # an attribute there
     def _connection(self) -> Any:  # noqa: ANN401 # the driver's
@@ -28,6 +30,17 @@ class Cursor(AsyncAdapt_asyncpg_cursor):
     @_connection.setter
     def _connection(self, connection: object) -> None:
         """Let the base class set what is always looked up."""
+
+    @override
+    async def _prepare_and_execute(self, operation: Any, parameters: Any) -> None:
+        adapted = self._adapt_connection
+        try:
+            await super()._prepare_and_execute(operation, parameters)
+        except adapted.dbapi.Error:
+            if not await adapted.may_repeat():
+                raise
+            await super()._prepare_and_execute(operation, parameters)
+        adapted.is_unheard = False
 
 
 class AdaptedAsyncpg(Adapted, AsyncAdapt_asyncpg_connection):
@@ -39,6 +52,8 @@ class AdaptedAsyncpg(Adapted, AsyncAdapt_asyncpg_connection):
         super().__init__(*args, **options)
         self.opener = self.preparer = None
         self.used_at = monotonic()
+        self.is_unheard = True
+        self.is_read_only = self._connection.reported(READ_ONLY) == "on"
 
     @override
     def rollback(self) -> None:

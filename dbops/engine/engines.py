@@ -9,6 +9,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dbops.endpoint import Address, Role, SessionAttrs
+from dbops.engine.adapted import silent
 from dbops.engine.connect import Connector, Connectors
 from dbops.engine.fair_pool import FairPool, PoolState
 from dbops.engine.faults import sqlstate
@@ -142,7 +143,11 @@ def _judge(failure: ExceptionContext) -> None:
 
     Raises:
         ReadOnlyError: If the session was for reading.
+        UnreachableError: If there was no answer in time; the driver's own error of
+            that is one of nobody in particular.
     """
+    if isinstance(failure.original_exception, TimeoutError):
+        raise silent() from failure.original_exception
     if sqlstate(failure.original_exception) != _READ_ONLY:
         return
     options = failure.connection.get_execution_options() if failure.connection else {}

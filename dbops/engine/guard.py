@@ -6,14 +6,11 @@ and the reader may be the writer itself, so the session says it once for all.
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from dbops.engine.adapted import READ_ONLY
 from dbops.engine.connect import Connector
 from dbops.engine.driver import Connection
 from dbops.engine.made import Creator
 from dbops.errors import RefusedError
-
-# A server from 14 on reports it without a question.
-# https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC
-_SETTING = "default_transaction_read_only"
 
 
 def guarded(connector: Connector) -> Creator:
@@ -25,7 +22,7 @@ def guarded(connector: Connector) -> Creator:
     async def opened() -> Connection:
         connection = await connector()
         if not connector.is_pooled:
-            await connection.execute(f"SET {_SETTING} = on")
+            await connection.execute(f"SET {READ_ONLY} = on")
         return connection
 
     return opened
@@ -43,7 +40,7 @@ def refuse_unguarded(connection: AsyncConnection) -> None:
         return
     driver = connection.sync_connection.connection.driver_connection
     # Ours, whichever driver it is of.
-    if driver.reported(_SETTING) != "on":  # type: ignore[union-attr]
+    if driver.reported(READ_ONLY) != "on":  # type: ignore[union-attr]
         raise RefusedError(
             "nothing would keep a statement in autocommit mode from writing: a pooler "
             "stands before the reader",

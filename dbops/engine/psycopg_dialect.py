@@ -24,7 +24,7 @@ from sqlalchemy.engine import URL, Dialect
 from sqlalchemy.util import await_only
 from typing_extensions import override
 
-from dbops.engine.adapted import Adapted
+from dbops.engine.adapted import READ_ONLY, Adapted
 
 
 class _Begins(AsyncAdapt_psycopg_cursor):
@@ -37,7 +37,16 @@ class _Begins(AsyncAdapt_psycopg_cursor):
     @override
     async def _execute_async(self, operation: Any, parameters: Any) -> Any:
         await self._begin()
-        return await super()._execute_async(operation, parameters)
+        adapted = self._adapt_connection
+        try:
+            found = await super()._execute_async(operation, parameters)
+        except psycopg.Error:
+            if not await adapted.may_repeat():
+                raise
+            self._follow()
+            found = await super()._execute_async(operation, parameters)
+        adapted.is_unheard = False
+        return found
 
     @override
     async def _executemany_async(self, operation: Any, seq_of_parameters: Any) -> Any:
@@ -49,6 +58,11 @@ class _Begins(AsyncAdapt_psycopg_cursor):
         if adapted.autocommit or adapted._has_begun():  # noqa: SLF001 # our own below
             return
         await adapted._start_transaction()  # noqa: SLF001 # same
+        self._follow()
+
+    def _follow(self) -> None:
+        """Go on with the connection that the adapter has now."""
+        adapted = self._adapt_connection
         if self._connection is not adapted._connection:  # noqa: SLF001 # same
             self._connection = adapted._connection  # noqa: SLF001 # same
             self._cursor = self._make_new_cursor(self._connection)
@@ -76,6 +90,8 @@ class AdaptedPsycopg(Adapted, AsyncAdapt_terminate, AsyncAdapt_psycopg_connectio
         super().__init__(*args, **options)
         self.opener = self.preparer = None
         self.used_at = monotonic()
+        self.is_unheard = True
+        self.is_read_only = self._connection.reported(READ_ONLY) == "on"
         self._is_alone = False
         self._level: psycopg.IsolationLevel | None = None
         self._is_read_only: bool | None = None
