@@ -50,37 +50,6 @@ async def noted(dbops_session):
 def test_automatic_mode_runs_each_session_on_its_tests_loop(
     run_pytest: RunPytest,
 ) -> None:
-    tests = """
-    async def test_one(dbops_session):
-        await commits_and_goes_on(dbops_session)
-
-    async def test_two(dbops_session):
-        await commits_and_goes_on(dbops_session)
-
-    async def test_three(dbops_session):
-        await leaves_it_failed(dbops_session)
-
-    async def test_four(noted):
-        assert await noted.scalar(COUNT) == 1
-        assert noted.info["loop"] is asyncio.get_running_loop()
-
-    @pytest.mark.asyncio(loop_scope="module")
-    async def test_five(dbops_session):
-        await commits_and_goes_on(dbops_session)
-
-    @pytest.mark.asyncio(loop_scope="session")
-    class TestInAClass:
-        async def test_six(self, dbops_session):
-            await commits_and_goes_on(dbops_session)
-
-        async def test_seven(self, dbops_session):
-            await commits_and_goes_on(dbops_session)
-    """
-    files = {**NOTES, "steps.py": STEPS, "test_it.py": FIXTURE + _flat(tests)}
-    passed(run_pytest(files, "--asyncio-mode=auto"), 7)
-
-
-def test_all_tests_may_share_one_loop(run_pytest: RunPytest) -> None:
     ini = """
     [pytest]
     asyncio_mode = auto
@@ -91,16 +60,31 @@ def test_all_tests_may_share_one_loop(run_pytest: RunPytest) -> None:
     async def test_one(dbops_session):
         await commits_and_goes_on(dbops_session)
 
-    async def test_two(noted):
+    async def test_two(dbops_session):
+        await leaves_it_failed(dbops_session)
+
+    async def test_three(noted):
         assert await noted.scalar(COUNT) == 1
         assert noted.info["loop"] is asyncio.get_running_loop()
 
     @pytest.mark.asyncio(loop_scope="function")
-    async def test_three(dbops_session):
+    async def test_four(dbops_session):
         await commits_and_goes_on(dbops_session)
+
+    @pytest.mark.asyncio(loop_scope="module")
+    async def test_five(dbops_session):
+        await commits_and_goes_on(dbops_session)
+
+    @pytest.mark.asyncio(loop_scope="class")
+    class TestInAClass:
+        async def test_six(self, dbops_session):
+            await commits_and_goes_on(dbops_session)
+
+        async def test_seven(self, dbops_session):
+            await commits_and_goes_on(dbops_session)
     """
     files = {"steps.py": STEPS, "test_it.py": FIXTURE + _flat(tests)}
-    passed(run_pytest({**NOTES, **files, "pytest.ini": ini}), 3)
+    passed(run_pytest({**NOTES, **files, "pytest.ini": ini}), 7)
 
 
 def test_strict_mode_and_anyio_work_side_by_side(run_pytest: RunPytest) -> None:
