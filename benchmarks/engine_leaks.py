@@ -196,7 +196,9 @@ async def left_over(database: Database, admin: Connection) -> Left:
          WHERE backend_type = 'client backend' AND application_name <> 'admin'
     """)
     sessions, busy = found[0]
-    return Left(sum(it.in_use for it in pools), sessions - pools[0].idle, busy)
+    # A pool may keep a connection that has ended: it is found out at its next use.
+    unknown = max(0, sessions - pools[0].idle)
+    return Left(sum(it.in_use for it in pools), unknown, busy)
 
 
 def memory_bytes() -> int:
