@@ -1,6 +1,7 @@
 """How an engine of SQLAlchemy is made over the connections of dbops."""
 
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy.dialects import registry
@@ -36,17 +37,18 @@ def engine_over(
         ConfigError: If the driver is not installed, or finds no libpq.
     """
     name, module, its = _DIALECTS[driver]
-    registry.register(f"postgresql.{name}", module, its)
     try:
-        return create_async_engine(
-            f"postgresql+{name}://",
-            async_creator=creator,
-            hide_parameters=True,
-            **options,
-        )
+        import_module(driver)
     except ImportError as error:
         raise ConfigError(
             f"{driver}, which the URL names, cannot be imported",
             hint=f"pip install 'dbops[{driver}]'",
             phase="settings",
         ) from error
+    registry.register(f"postgresql.{name}", module, its)
+    return create_async_engine(
+        f"postgresql+{name}://",
+        async_creator=creator,
+        hide_parameters=True,
+        **options,
+    )

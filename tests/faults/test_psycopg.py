@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -108,6 +109,21 @@ async def test_a_socket_is_reached_whatever_the_environment_says(
     assert await reached(endpoint) == "plain"
 
 
+async def test_a_closed_connection_is_gone_from_the_server_too(served: Served) -> None:
+    async with connector(served.writer, "asyncpg").session() as admin:
+        connection = await connector(served.writer, "psycopg")()
+        pid = connection.get_server_pid()
+        # Its process tidies up before it ends.
+        await connection.execute(
+            "DO $$BEGIN FOR n IN 1..200 LOOP"
+            " EXECUTE 'CREATE TEMP TABLE t' || n || '()'; END LOOP; END$$"
+        )
+        await connection.close()
+        assert not await admin.fetchval(
+            f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}"
+        )
+
+
 async def test_settings_arrive_whatever_they_hold(served: Served) -> None:
     name = "it's\\ a b"
     endpoint = replace(served.writer, options="-c work_mem=5MB -c lock_timeout=1s")
@@ -128,12 +144,29 @@ async def test_without_psycopg_the_error_says_what_to_install(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    monkeypatch.delitem(sys.modules, "dbops.engine.psycopg_dialect", raising=False)
     url = served.environment["DATABASE_URL"].replace("sql:", "sql+psycopg:")
     async with Database(load_settings(flags={"database_url": url})) as database:
         with pytest.raises(ConfigError, match="psycopg") as caught:
             database.engine("writer")
     assert caught.value.hint == "pip install 'dbops[psycopg]'"
+
+
+def test_a_program_on_asyncpg_imports_no_psycopg(served: Served) -> None:
+    url = served.environment["DATABASE_URL"]
+    program = f"""
+import asyncio, sys
+from sqlalchemy import text
+from dbops import Database, load_settings
+
+async def main():
+    async with Database(load_settings(flags=dict(database_url={url!r}))) as database:
+        async with database.writer() as session:
+            await session.execute(text("SELECT 1"))
+
+asyncio.run(main())
+assert "asyncpg" in sys.modules and "psycopg" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 @pytest.mark.parametrize("driver", ["psycopg"])

@@ -266,6 +266,20 @@ async def test_many_statements_at_once_reach_a_replaced_connection(
     assert await table.fetchval("SELECT count(*) FROM t") == 4
 
 
+async def test_a_connection_that_dies_before_its_first_word_is_replaced(
+    database: Database, table: Connection
+) -> None:
+    for rows in ([{"n": 0}], [{"n": 1}, {"n": 2}]):
+        async with database.writer() as session:
+            await session.execute(COUNT)
+        async with database.engine("writer").connect() as connection:
+            # It was fit when it was taken.
+            await end_all(table)
+            await connection.execute(ADD, rows)
+            await connection.commit()
+    assert await table.fetchval("SELECT count(*) FROM t") == 3
+
+
 async def test_another_event_loop_is_refused(database: Database) -> None:
     async with database.writer() as session:
         await session.execute(COUNT)
