@@ -6,14 +6,14 @@ DbopsError
 │   └── CredentialsError    the server refused the user or the password
 ├── UnreachableError    no answer in time
 │   ├── StaleReaderError    the reader has not yet what it was to have
-│   └── NoReaderError       every reader is down or late, and nobody stands in
+│   ├── NoReaderError       every reader is down or late, and nobody stands in
+│   └── CommitUnknownError  nobody answered COMMIT
 ├── RefusedError        the server, or a guard of dbops, said no
 │   └── ReadOnlyError       a write was sent to the reader
 ├── LockedError         a lock was not obtained in time
 ├── PendingError        work remains: the schema is not what the code needs
 └── FailedError         an answer, and it is bad: the work was tried and failed
-    ├── TransactionAbortedError     COMMIT of a transaction that had failed before
-    └── CommitUnknownError          nobody answered COMMIT
+    └── TransactionAbortedError     COMMIT of a transaction that had failed before
 
 Each carries one sentence, a hint, and the outcome that the command line turns into
 an exit code.
@@ -184,11 +184,13 @@ class TransactionAbortedError(FailedError):
         )
 
 
-class CommitUnknownError(FailedError):
+class CommitUnknownError(UnreachableError):
     """Nobody answered COMMIT: what was written may be there, or not.
 
     It is never repeated: find out by reading, or by a key that makes it idempotent.
     """
+
+    retryable = False
 
     def __init__(self, message: str = "", **details: Any) -> None:  # noqa: ANN401 # the base's
         details.setdefault("hint", "read whether it is there before writing it again")

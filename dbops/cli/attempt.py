@@ -110,12 +110,17 @@ class Attempts:
     ) -> Result | int | None:
         """Run the operation within the overall time-out, when there is one."""
         command = self.command
-        left_s = None if deadline is None else deadline - monotonic()
+
+        def call_now() -> tuple[Call, float | None]:
+            left_s = None if deadline is None else deadline - monotonic()
+            return self._call(target, with_time_left(settings, left_s)), left_s
+
         try:
+            call, left_s = call_now()
             async with asyncio.timeout(left_s):
-                call = self._call(target, with_time_left(settings, left_s))
-                if may_wait:
-                    await wait_first(call, command.waits_for)
+                if may_wait and await wait_first(call, command.waits_for):
+                    # So long was waited that others have to hurry.
+                    call, _ = call_now()
                 if quick and command.quick is not None:
                     return await command.quick(call)
                 # Of many targets, all have been asked the quick way before.
@@ -143,10 +148,14 @@ class Attempts:
         return Call(settings, say, show, self.stores, target, self.is_one_of_many)
 
 
-async def wait_first(call: Call, what: "WaitFor | None") -> None:
-    """Honour `--wait`: a server that is on its way is given time to arrive."""
+async def wait_first(call: Call, what: "WaitFor | None") -> bool:
+    """Honour `--wait`: a server that is on its way is given time to arrive.
+
+    Returns:
+        Whether anything was waited for.
+    """
     if what is None or call.settings.wait is None:
-        return
+        return False
     from dbops.operations.wait import wait  # noqa: PLC0415 # not on a probe's path
 
     role: Role = "admin" if what == "server" else "writer"
@@ -156,6 +165,7 @@ async def wait_first(call: Call, what: "WaitFor | None") -> None:
         limit_s=call.settings.wait,
         on_failure=lambda failure: call.say(f"waiting: {failure.message}"),
     )
+    return True
 
 
 def real_stdout() -> Any:  # noqa: ANN401 # a text stream

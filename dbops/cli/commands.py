@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _CREATE = ("owner", "encoding", "locale", "template", "extensions", "maintenance_db")
 DEFAULT_WAIT_S = 60.0
-_SHARE_OF_TIMEOUT = 0.9
+_SHARE_TO_TELL = 0.1
+_LEAST_TO_TELL_S = 0.3
 
 Name = Annotated[
     str | None,
@@ -220,7 +221,8 @@ def _wait_limit_s(call: "Call") -> float:
     """Leave a little of --timeout, so that the last state is told and not cut off."""
     settings = call.settings
     if settings.timeout is not None:
-        return settings.timeout * _SHARE_OF_TIMEOUT
+        to_tell_s = max(settings.timeout * _SHARE_TO_TELL, _LEAST_TO_TELL_S)
+        return max(settings.timeout - to_tell_s, _LEAST_TO_TELL_S)
     return DEFAULT_WAIT_S if settings.wait is None else settings.wait
 
 
