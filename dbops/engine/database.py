@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Literal, Self
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from dbops.endpoint import Role
@@ -16,8 +17,8 @@ from dbops.engine.engines import AUTOCOMMIT, READING, READING_ALONE, Engines
 from dbops.engine.fair_pool import PoolState
 from dbops.engine.guard import refuse_unguarded
 from dbops.engine.readers import Readers
-from dbops.engine.token import Token, has_replayed, taken
-from dbops.errors import StaleReaderError, UsageError
+from dbops.engine.token import Token, has_replayed, pauses, taken
+from dbops.errors import StaleReaderError, UnreachableError, UsageError
 from dbops.settings import Settings
 from dbops.units import seconds
 
@@ -198,22 +199,18 @@ class Database:
         otherwise: Otherwise,
     ) -> AsyncConnection:
         """Take a connection to a reader, or to the writer where it is too late."""
-        async with AsyncExitStack() as reading:
-            readers = await self._spread()
-            # Outside of any transaction, which would hold the replay back.
-            connection = await reading.enter_async_context(
-                readers.connection(AUTOCOMMIT)
-            )
-            is_there = await has_replayed(connection, after, limit_s)
-            await connection.rollback()
-            if is_there:
-                stack.push_async_exit(reading.pop_all())
-                return connection
+        readers = await self._spread()
+        try:
+            async for _ in pauses(limit_s):
+                connection = await _that_has(after, readers, stack)
+                if connection is not None:
+                    return connection
+        except (UnreachableError, DBAPIError):
+            if otherwise == "error":
+                raise
         if otherwise == "error":
             raise StaleReaderError(f"the reader has not caught up within {limit_s:g} s")
-        return await stack.enter_async_context(
-            borrowed_connection(self.engine("writer"))
-        )
+        return await readers.on_writer(stack, "the reader has not caught up")
 
     def pool(self, role: Role) -> PoolState:
         """Return what the pool of `role` holds at this moment, in this process.
@@ -244,3 +241,20 @@ class Database:
                 f"this Database belongs to another {whose}",
                 hint="make one Database in each process and event loop",
             )
+
+
+async def _that_has(
+    token: Token, readers: Readers, stack: AsyncExitStack
+) -> AsyncConnection | None:
+    """Take a connection to a reader that has replayed a position.
+
+    One that has not is given back at once: who waits takes it from nobody.
+    """
+    async with AsyncExitStack() as reading:
+        # Outside of any transaction, which would hold the replay back.
+        connection = await reading.enter_async_context(readers.connection(AUTOCOMMIT))
+        is_there = await has_replayed(connection, token)
+        await connection.rollback()
+        if is_there:
+            stack.push_async_exit(reading.pop_all())
+    return connection if is_there else None

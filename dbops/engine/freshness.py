@@ -45,7 +45,7 @@ class Proofs:
         if not await self._take(now):
             return False
         for when, token in reversed(self._taken):
-            if await has_replayed(connection, token, 0.0):
+            if await has_replayed(connection, token):
                 self._until[reader] = when + self._max_lag_s
                 return True
         return False

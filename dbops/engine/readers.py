@@ -160,12 +160,24 @@ class Readers:
             why = failure.message
         if self._fallback.who == "error":
             raise NoReaderError(f"no reader can be used: {why}") from failure
+        return await self.on_writer(stack, why)
+
+    async def on_writer(self, stack: AsyncExitStack, why: str) -> AsyncConnection:
+        """Take a connection to the writer for reading, if one more may.
+
+        Args:
+            stack: Returns it at its end.
+            why: No reader serves.
+
+        Raises:
+            NoReaderError: If it serves as many reads as it may.
+        """
         if self._on_writer is not None:
             if self._on_writer.locked():
                 raise NoReaderError(
                     f"no reader can be used ({why}), and the writer serves as many "
                     "reads as it may"
-                ) from failure
+                )
             await stack.enter_async_context(self._on_writer)
         connection = await stack.enter_async_context(
             borrowed_connection(self._engines.of("writer"))

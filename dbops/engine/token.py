@@ -1,6 +1,7 @@
 """Read your own writes from a replica: a position to take along, and to wait for."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import NamedTuple, Self
 
 from sqlalchemy import text
@@ -66,22 +67,24 @@ async def taken(writer: AsyncConnection) -> Token:
     return Token(await writer.scalar(POSITION))
 
 
-async def has_replayed(reader: AsyncConnection, token: Token, limit_s: float) -> bool:
-    """Wait until a reader has replayed a position; False if it has not in time.
+async def has_replayed(reader: AsyncConnection, token: Token) -> bool:
+    """Whether a reader has replayed a position.
 
     Args:
         reader: In autocommit mode: a transaction would hold the replay back.
         token: The position; one that is not known is never reached.
-        limit_s: How long, in seconds.
     """
     if token.position is None:
         return False
+    return bool(await reader.scalar(REPLAYED, {"position": token.position}))
+
+
+async def pauses(limit_s: float) -> AsyncGenerator[None]:
+    """Let somebody ask at once, and again after ever longer pauses, until `limit_s`."""
     loop = asyncio.get_running_loop()
     deadline, pause_s = loop.time() + limit_s, _FIRST_PAUSE_S
-    while not await reader.scalar(REPLAYED, {"position": token.position}):
-        left_s = deadline - loop.time()
-        if left_s <= 0:
-            return False
+    yield
+    while (left_s := deadline - loop.time()) > 0:
         await asyncio.sleep(min(pause_s, left_s))
         pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-    return True
+        yield

@@ -12,7 +12,8 @@ from sqlalchemy import text
 
 from dbops.engine.connect import Connection, connect
 from dbops.engine.database import Database
-from dbops.errors import NoReaderError, UsageError
+from dbops.engine.token import Token
+from dbops.errors import NoReaderError, StaleReaderError, UsageError
 from tests.conftest import Served, both_drivers
 from tests.faults.proxy import Proxy, proxy
 
@@ -140,3 +141,35 @@ async def test_equal_readers_take_turns(served: Served) -> None:
                 seen.append(raw.driver_connection.get_server_pid())  # type: ignore[union-attr]
         assert len(Counter(seen)) == 2
         assert any(one != other for one, other in pairwise(seen))
+
+
+async def test_the_writer_shows_ones_own_writes_where_the_reader_is_down(
+    served: Served, admin: Connection
+) -> None:
+    async with of_two(served) as (ways, database):
+        token = await database.token()
+        for way in ways:
+            way.refuse()
+        async with database.reader(after=token) as session:
+            assert await session.scalar(IS_STANDBY) is False
+        with pytest.raises(NoReaderError):
+            async with database.reader(after=token, otherwise="error"):
+                pass
+
+
+async def test_who_waits_for_a_position_holds_no_connection(served: Served) -> None:
+    settings = served.settings(pool_size=1, max_overflow=0, pool_timeout="1s")
+    async with Database(settings) as database:
+
+        async def wait() -> None:
+            far = Token("FFFFFFFF/0")
+            async with database.reader(after=far, wait="800ms", otherwise="error"):
+                pass
+
+        waiting = [asyncio.create_task(wait()) for _ in range(5)]
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(5):
+            for _ in range(10):
+                assert await read(database)
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(it) for it in ended} == {StaleReaderError}
