@@ -22,7 +22,14 @@ from dbops.integrations.fastapi.answers import answer_errors
 from dbops.integrations.fastapi.health import health
 from dbops.integrations.fastapi.lifespan import database_of, lifespan
 from dbops.integrations.fastapi.metrics import PoolCollector, metrics
-from dbops.integrations.fastapi.sessions import Context, Reader, Writer
+from dbops.integrations.fastapi.sessions import (
+    Context,
+    Reader,
+    Writer,
+    provide_context,
+    provide_reader,
+    provide_writer,
+)
 from dbops.integrations.fastapi.setup import prepared
 from dbops.integrations.fastapi.tracing import trace
 
@@ -37,5 +44,8 @@ __all__ = [
     "lifespan",
     "metrics",
     "prepared",
+    "provide_context",
+    "provide_reader",
+    "provide_writer",
     "trace",
 ]

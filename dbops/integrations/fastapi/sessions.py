@@ -18,27 +18,34 @@ from dbops.integrations.fastapi.lifespan import database_of
 _Database = Annotated[Database, Depends(database_of)]
 
 
-async def _context(database: _Database) -> AsyncGenerator[Opened]:
+async def provide_context(database: _Database) -> AsyncGenerator[Opened]:
+    """Open what `Context` is; a key for `dependency_overrides`."""
     async with database.context() as context:
         yield context
 
 
-async def _writer(database: _Database) -> AsyncGenerator[AsyncSession]:
+async def provide_writer(database: _Database) -> AsyncGenerator[AsyncSession]:
+    """Open what `Writer` is; a key for `dependency_overrides`."""
     async with database.writer() as session:
         yield session
         await session.commit()
 
 
-async def _reader(database: _Database) -> AsyncGenerator[AsyncSession]:
+async def provide_reader(database: _Database) -> AsyncGenerator[AsyncSession]:
+    """Open what `Reader` is; a key for `dependency_overrides`."""
     async with database.reader() as session:
         yield session
 
 
-Context = Annotated[Opened, Depends(_context, scope="function")]
-"""A writer, committed before the response, and a reader with a snapshot."""
+Context = Annotated[Opened, Depends(provide_context, scope="function")]
+"""A writer, committed before the response, and a reader with a snapshot.
 
-Writer = Annotated[AsyncSession, Depends(_writer, scope="function")]
+FastAPI makes the headers before the commit: who wants to give the client a token opens
+`Database.writer` in the handler, commits, and takes it then.
+"""
+
+Writer = Annotated[AsyncSession, Depends(provide_writer, scope="function")]
 """A session on the writer, committed before the response."""
 
-Reader = Annotated[AsyncSession, Depends(_reader, scope="function")]
+Reader = Annotated[AsyncSession, Depends(provide_reader, scope="function")]
 """A session on the reader: one snapshot, read only."""
