@@ -14,7 +14,6 @@ import psycopg
 from psycopg.abc import AdaptContext, PQGen
 from psycopg.adapt import AdaptersMap
 from psycopg.pq import TransactionStatus
-from psycopg.rows import TupleRow
 from psycopg.waiting import wait_async
 from typing_extensions import override
 
@@ -23,9 +22,10 @@ from dbops.engine.driver import CLOSE_TIMEOUT_S, to_its_end
 _INTERVAL_S = 0.1
 
 T = TypeVar("T")
+Row = tuple[Any, ...]
 
 
-class BoundedPsycopg(psycopg.AsyncConnection[TupleRow]):
+class BoundedPsycopg(psycopg.AsyncConnection[Row]):
     """A connection whose statements, and whose end, take no longer than they may.
 
     psycopg itself waits for ever on a frozen network, and up to ten seconds for a
@@ -53,7 +53,7 @@ class BoundedPsycopg(psycopg.AsyncConnection[TupleRow]):
         cursor = await self.execute(words, prepare=False)
         return cursor.statusmessage or ""
 
-    async def fetchrow(self, query: str) -> TupleRow | None:
+    async def fetchrow(self, query: str) -> Row | None:
         """Return the first row of a query."""
         cursor = await self.execute(query, prepare=False)
         return await cursor.fetchone()
@@ -87,9 +87,11 @@ class BoundedPsycopg(psycopg.AsyncConnection[TupleRow]):
         Raises:
             TimeoutError: If it takes longer than `command_limit_s`.
         """
+        # The driver asks for it since 3.3, and took no such argument before.
+        bound = {} if timeout is None else {"timeout": timeout}
         try:
             async with asyncio.timeout(self.command_limit_s):
-                return await wait_async(gen, self.pgconn.socket, interval, timeout)
+                return await wait_async(gen, self.pgconn.socket, interval, **bound)
         except (asyncio.CancelledError, TimeoutError):
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 await to_its_end(asyncio.create_task(self._abandon(gen)))

@@ -120,7 +120,7 @@ async def test_a_closed_connection_is_gone_from_the_server_too(served: Served) -
         )
         await connection.close()
         assert not await admin.fetchval(
-            f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}"
+            "SELECT count(*) FROM pg_stat_activity WHERE pid = $1", pid
         )
 
 
