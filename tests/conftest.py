@@ -30,14 +30,18 @@ def _no_ambient_settings(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Generator[None]:
     """No test sees what the developer's environment or folder configures."""
+    # The servers' account cannot look into pytest's own folders.
+    cache = Path(tempfile.mkdtemp(prefix="dbops-tests-"))
+    cache.chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(_OURS):
                 patch.delenv(name)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        patch.setenv("DBOPS_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("DBOPS_CACHE_DIR", str(cache))
         patch.chdir(tmp_path_factory.mktemp("cwd"))
         yield
+    shutil.rmtree(cache, ignore_errors=True)
 
 
 def missing(what: str) -> None:

@@ -222,7 +222,7 @@ def _wait_limit_s(call: "Call") -> float:
     settings = call.settings
     if settings.timeout is not None:
         to_tell_s = max(settings.timeout * _SHARE_TO_TELL, _LEAST_TO_TELL_S)
-        return max(settings.timeout - to_tell_s, _LEAST_TO_TELL_S)
+        return settings.timeout - min(to_tell_s, settings.timeout / 2)
     return DEFAULT_WAIT_S if settings.wait is None else settings.wait
 
 

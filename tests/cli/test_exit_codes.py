@@ -349,7 +349,7 @@ def test_wait_gives_up_in_time_and_says_why(dbops: RunDbops) -> None:
     ran = dbops(
         "wait",
         "--timeout",
-        "600ms",
+        "3s",
         "--format",
         "json",
         env={"DATABASE_URL": REFUSED_PORT},
@@ -365,7 +365,7 @@ def test_wait_for_the_server_is_content_without_the_database(
         "DATABASE_URL": served.writer.with_database(new_name()).url(show_password=True)
     }
     assert dbops("wait", "--for", "server", env=env).code == 0
-    ran = dbops("wait", "--for", "database", "--timeout", "500ms", env=env)
+    ran = dbops("wait", "--for", "database", "--timeout", "3s", env=env)
     assert ran.code == 6
 
 

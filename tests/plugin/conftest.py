@@ -78,10 +78,13 @@ def run_pytest(tmp_path: Path, plugin_cache: Path) -> RunPytest:
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(textwrap.dedent(text))
+        clean = clean_environment(plugin_cache)
+        # There pytest says everything at full length, and some of it twice.
+        clean.pop("CI", None)
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *STRICT, *words],
             env={
-                **clean_environment(plugin_cache),
+                **clean,
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "PYTHONPATH": str(tmp_path),
                 **(env or {}),

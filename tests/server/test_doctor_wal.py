@@ -159,18 +159,29 @@ async def test_a_slot_on_the_reader_is_seen_there(ours: Pair) -> None:
     assert about(found, "cascaded").role == "reader"
 
 
+async def commit_that_waits(writer: Connection, other: Connection) -> asyncio.Task[str]:
+    """Commit until one waits: the servers' processes hear of a setting one by one."""
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    async with asyncio.timeout(30):
+        while True:
+            commit = asyncio.create_task(
+                writer.execute("SELECT pg_logical_emit_message(true, '', '')")
+            )
+            while not commit.done():
+                if await other.fetchval(waits):
+                    return commit
+                await asyncio.sleep(0.01)
+            await commit
+
+
 async def test_commits_that_wait_for_nobody_who_is_there_fail(ours: Pair) -> None:
     async with session(ours.writer) as writer:
         async with configured(ours.writer, synchronous_standby_names="nobody"):
             await until_true(
                 writer, "SELECT current_setting('synchronous_standby_names') <> ''"
             )
-            commit = asyncio.create_task(
-                writer.execute("SELECT pg_logical_emit_message(true, '', '')")
-            )
             async with session(ours.writer) as other:
-                waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = "
-                await until_true(other, waits + "'SyncRep'")
+                commit = await commit_that_waits(writer, other)
             found = await diagnosed(leading_to(ours, user="monitor"), "D16")
             hidden = await diagnosed(leading_to(ours, user="plain"), "D16")
         await commit

@@ -329,7 +329,9 @@ async def test_who_waits_longest_for_a_connection_is_served_first(
     others = []
     for number in (1, 2, 3, 4):
         others.append(asyncio.create_task(patient(number)))
-        await asyncio.sleep(0.01)
+        async with asyncio.timeout(10):
+            while database.pool("writer").waiting < number:
+                await asyncio.sleep(0.005)
     is_waiting.set()
     await asyncio.gather(*hogs, *others)
     # The first two were held; then those who waited, before the greedy ones again.
