@@ -52,12 +52,10 @@ def write_json(value: Mapping[str, Any], stream: TextIO) -> None:
 def write_human(result: Result, stream: TextIO, *, title: str | None = None) -> None:
     """Write a result as text, coloured on a terminal."""
     # Imported here: it takes as long as connecting, and JSON does without.
-    from rich.console import Console  # noqa: PLC0415
+    from dbops.cli.diagnosis import is_diagnosis, write_diagnosis  # noqa: PLC0415
+    from dbops.cli.layout import COLOURS, Layout, Paper  # noqa: PLC0415 # same
 
-    from dbops.cli.diagnosis import is_diagnosis, write_diagnosis  # noqa: PLC0415 # same
-    from dbops.cli.layout import COLOURS, Layout  # noqa: PLC0415 # same
-
-    console = Console(
+    console = Paper(
         file=stream,
         highlight=False,
         width=None if stream.isatty() else _WIDTH_OF_A_PIPE,

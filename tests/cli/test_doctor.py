@@ -173,3 +173,15 @@ def test_a_hostile_name_drives_no_terminal(
     assert "\x1b" not in plain
     # A long name is broken between two lines.
     assert r"[red]x[/red]\x1b[31m;drop\n" in re.sub(r"\s", "", plain)
+
+
+def test_a_reader_who_has_gone_is_no_verdict(cache_dir: Path, served: Served) -> None:
+    command = f"{sys.executable} -m dbops ping | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["/bin/bash", "-c", command],
+        env={**clean_environment(cache_dir), **served.environment},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (141, b"")
