@@ -20,7 +20,7 @@ an exit code.
 """
 
 from enum import StrEnum
-from typing import Any, ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 
 class Outcome(StrEnum):
@@ -37,11 +37,20 @@ class Outcome(StrEnum):
     PARTIAL = "partial"
 
 
+class Usual(NamedTuple):
+    """What an error says of itself where it is raised without words."""
+
+    message: str = ""
+    hint: str | None = None
+    phase: str | None = None
+    sqlstate: str | None = None
+
+
 class DbopsError(Exception):
     """Base of every error that dbops raises on purpose.
 
     Args:
-        message: One sentence, without a secret.
+        message: One sentence, without a secret; None where the class has its own.
         hint: What to do about it, or None.
         phase: Where it happened: `settings`, `secret`, `resolve`, `connect`, `tls`,
             `auth`, `query`, …
@@ -52,23 +61,25 @@ class DbopsError(Exception):
 
     outcome: ClassVar[Outcome]
     retryable: bool = False
+    usual: ClassVar[Usual | None] = None
 
     def __init__(
         self,
-        message: str,
+        message: str | None = None,
         *,
         hint: str | None = None,
         phase: str | None = None,
         sqlstate: str | None = None,
         retryable: bool | None = None,
     ) -> None:
+        usual = self.usual or Usual()
         # Servers and drivers answer in several lines.
-        message = " ".join(message.split())
+        message = " ".join((message or usual.message).split())
         super().__init__(message)
         self.message = message
-        self.hint = hint
-        self.phase = phase
-        self.sqlstate = sqlstate
+        self.hint = hint or usual.hint
+        self.phase = phase or usual.phase
+        self.sqlstate = sqlstate or usual.sqlstate
         if retryable is not None:
             self.retryable = retryable
 
@@ -116,21 +127,21 @@ class UnreachableError(DbopsError):
 class StaleReaderError(UnreachableError):
     """The reader has not yet replayed what was committed."""
 
-    def __init__(self, message: str = "", **details: Any) -> None:  # noqa: ANN401 # the base's
-        details.setdefault("hint", 'wait longer, or read with otherwise="writer"')
-        details.setdefault("phase", "replica")
-        super().__init__(message or "the reader has not caught up", **details)
+    usual = Usual(
+        "the reader has not caught up",
+        'wait longer, or read with otherwise="writer"',
+        "replica",
+    )
 
 
 class NoReaderError(UnreachableError):
     """Every reader is down or later than it may be, and nobody stands in for them."""
 
-    def __init__(self, message: str = "", **details: Any) -> None:  # noqa: ANN401 # the base's
-        details.setdefault(
-            "hint", "see: dbops lag; DBOPS_READER_FALLBACK=writer lets the writer read"
-        )
-        details.setdefault("phase", "replica")
-        super().__init__(message or "no reader can be used", **details)
+    usual = Usual(
+        "no reader can be used",
+        "see: dbops lag; DBOPS_READER_FALLBACK=writer lets the writer read",
+        "replica",
+    )
 
 
 class RefusedError(DbopsError):
@@ -142,10 +153,11 @@ class RefusedError(DbopsError):
 class ReadOnlyError(RefusedError):
     """A write was sent to the reader."""
 
-    def __init__(self, message: str = "", **details: Any) -> None:  # noqa: ANN401 # the base's
-        details.setdefault("hint", "write through the writer's session")
-        details.setdefault("sqlstate", "25006")
-        super().__init__(message or "a write was sent to the reader", **details)
+    usual = Usual(
+        "a write was sent to the reader",
+        "write through the writer's session",
+        sqlstate="25006",
+    )
 
 
 class LockedError(DbopsError):
@@ -174,14 +186,11 @@ class TransactionAbortedError(FailedError):
     Somebody has caught the error of a statement and gone on; nothing was written.
     """
 
-    def __init__(self, message: str = "", **details: Any) -> None:  # noqa: ANN401 # the base's
-        details.setdefault("hint", "let the first error through, or use a savepoint")
-        details.setdefault("phase", "commit")
-        super().__init__(
-            message
-            or "a statement of this transaction had failed: COMMIT rolled it back",
-            **details,
-        )
+    usual = Usual(
+        "a statement of this transaction had failed: COMMIT rolled it back",
+        "let the first error through, or use a savepoint",
+        "commit",
+    )
 
 
 class CommitUnknownError(UnreachableError):
@@ -191,11 +200,8 @@ class CommitUnknownError(UnreachableError):
     """
 
     retryable = False
-
-    def __init__(self, message: str = "", **details: Any) -> None:  # noqa: ANN401 # the base's
-        details.setdefault("hint", "read whether it is there before writing it again")
-        details.setdefault("phase", "commit")
-        super().__init__(
-            message or "the connection broke during COMMIT: its outcome is unknown",
-            **details,
-        )
+    usual = Usual(
+        "the connection broke during COMMIT: its outcome is unknown",
+        "read whether it is there before writing it again",
+        "commit",
+    )

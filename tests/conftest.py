@@ -147,6 +147,18 @@ async def until_reachable(endpoint: Endpoint, *, limit_s: float = 30.0) -> None:
                 return
 
 
+async def until_table(endpoint: Endpoint, table: str, *, limit_s: float = 10.0) -> None:
+    """Poll until a table is there, as on a standby that is on its way."""
+    await until_reachable(endpoint)
+    connection = await connect(endpoint)
+    try:
+        async with asyncio.timeout(limit_s):
+            while await connection.fetchval("SELECT to_regclass($1)", table) is None:
+                await asyncio.sleep(0.01)
+    finally:
+        await connection.close()
+
+
 @dataclass(frozen=True)
 class Ran:
     """How a dbops process ended."""

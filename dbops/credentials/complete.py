@@ -65,11 +65,9 @@ class Credentials:
             ConfigError: As `endpoint`.
             UnreachableError: As `endpoint`.
         """
-        layers = (*self._access.own, *self._access.inherited)
-        used = [it.secret_id for it in layers if isinstance(it, SecretRef)]
-        if not used or self._access.auth == "iam":
+        if not self._rotated:
             return None
-        for secret_id in used:
+        for secret_id in self._rotated:
             await self._secrets.renewed(secret_id, refused.password)
         renewed = await self.endpoint()
         same = (renewed.user, renewed.password) == (refused.user, refused.password)
@@ -94,10 +92,7 @@ class Credentials:
             ConfigError: As `endpoint`.
             UnreachableError: As `endpoint`.
         """
-        layers = (*self._access.own, *self._access.inherited)
-        if self._access.auth == "iam" or not any(
-            isinstance(it, SecretRef) for it in layers
-        ):
+        if not self._rotated:
             return None
         loop = asyncio.get_running_loop()
         deadline = loop.time() + limit_s
@@ -137,6 +132,14 @@ class Credentials:
             raise unreachable(what, f"within {limit_s:g} s") from None
         except Exception as error:  # noqa: BLE001 # botocore raises many classes
             raise translated(error, what) from None
+
+    @property
+    def _rotated(self) -> list[str]:
+        """The secrets whose password may be another one by now."""
+        if self._access.auth == "iam":
+            return []
+        layers = (*self._access.own, *self._access.inherited)
+        return [it.secret_id for it in layers if isinstance(it, SecretRef)]
 
     async def _joined(self, read: _Read) -> Endpoint:
         """Put together what was said and what the secrets say."""

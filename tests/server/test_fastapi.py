@@ -36,7 +36,7 @@ from dbops.integrations.fastapi import (
     prepared,
     trace,
 )
-from tests.conftest import Served, new_name, until_reachable
+from tests.conftest import Served, new_name, until_table
 from tests.served_app import served_app
 
 ADD = text("INSERT INTO t VALUES (:n)")
@@ -55,20 +55,9 @@ async def table(served: Served) -> AsyncGenerator[Connection]:
     await admin.execute(
         "CREATE TABLE t (n int, UNIQUE (n) DEFERRABLE INITIALLY DEFERRED)"
     )
-    await until_there(served)
+    await until_table(served.reader, "t")
     yield admin
     await admin.close()
-
-
-async def until_there(served: Served) -> None:
-    await until_reachable(served.reader)
-    reader = await connect(served.reader)
-    try:
-        async with asyncio.timeout(10):
-            while await reader.fetchval("SELECT to_regclass('t')") is None:
-                await asyncio.sleep(0.01)
-    finally:
-        await reader.close()
 
 
 def application(served: Served, **flags: object) -> FastAPI:

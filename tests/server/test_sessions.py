@@ -21,7 +21,7 @@ from dbops.errors import (
     TransactionAbortedError,
     UsageError,
 )
-from tests.conftest import Served, both_drivers, until_reachable
+from tests.conftest import Served, both_drivers, until_table
 
 ADD = text("INSERT INTO t VALUES (:n)")
 COUNT = text("SELECT count(*) FROM t")
@@ -35,20 +35,9 @@ async def table(served: Served) -> AsyncGenerator[Connection]:
     """A table of unique numbers, on both servers."""
     admin = await connect(served.writer, application_name="admin")
     await admin.execute("CREATE TABLE t (n int PRIMARY KEY)")
-    await until_table(served)
+    await until_table(served.reader, "t")
     yield admin
     await admin.close()
-
-
-async def until_table(served: Served) -> None:
-    await until_reachable(served.reader)
-    reader = await connect(served.reader)
-    try:
-        async with asyncio.timeout(10):
-            while await reader.fetchval("SELECT to_regclass('t')") is None:
-                await asyncio.sleep(0.01)
-    finally:
-        await reader.close()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from dbops.engine.connect import Connectors
 from dbops.errors import DbopsError
 from dbops.operations.doctor.answer import Diagnosis, Doctor
 from dbops.operations.doctor.catalogue import catalogue
-from dbops.operations.doctor.check import Check
 from dbops.operations.doctor.choices import Choices
 from dbops.operations.doctor.diagnose import diagnose
 from dbops.operations.doctor.reach import reached
@@ -66,8 +65,3 @@ def _whole(checks: Sequence[Diagnosis], failure: DbopsError | None) -> Doctor:
         checks=tuple(checks),
         error=None if failure is None else Problem.of(failure),
     )
-
-
-def known_checks() -> tuple[Check, ...]:
-    """Return every check there is, for who reads the user's choices."""
-    return catalogue()

@@ -51,8 +51,6 @@ INHERITED = text("""
 """)
 
 Names = frozenset[tuple[str, str]]
-IncludeObject = Callable[[Any, str | None, str, bool, Any], bool]
-IncludeName = Callable[[str | None, str, Mapping[str, str | None]], bool]
 
 
 def metadata_of(context: MigrationContext) -> tuple[MetaData, ...]:

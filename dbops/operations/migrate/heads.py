@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 
-from dbops.errors import ConfigError, RefusedError
+from dbops.errors import ConfigError
 from dbops.operations.migrate.project import Project
 from dbops.results import Model
 
@@ -48,19 +48,6 @@ def heads_of(project: Project) -> Heads:
     if len(heads) < 2:  # noqa: PLR2004 # one alone has nothing to be joined with
         return Heads(heads=heads, fork_points=(), merge=None)
     return Heads(heads=heads, fork_points=_forks(heads, parents), merge=_merge(project))
-
-
-def one_head(project: Project) -> Heads:
-    """Find the project's only head, or none before the first revision.
-
-    Raises:
-        RefusedError: If there are several; names them and the command that joins them.
-        ConfigError: As `heads_of`.
-    """
-    found = heads_of(project)
-    if found.merge is not None:
-        raise RefusedError(several(found), hint=f"join them with: {found.merge}")
-    return found
 
 
 def several(found: Heads) -> str:

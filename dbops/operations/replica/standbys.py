@@ -10,7 +10,7 @@ from typing_extensions import override
 # https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-REPLICATION-VIEW
 STANDBYS = """
     SELECT r.pid, r.application_name AS name, pg_catalog.host(r.client_addr) AS address,
-           r.state, r.sync_state, s.slot_name::text AS slot_name,
+           r.state, s.slot_name::text AS slot_name,
            pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_flush_lsn(),
                                       r.replay_lsn)::bigint AS bytes_behind
       FROM pg_catalog.pg_stat_replication r
@@ -33,8 +33,6 @@ class Standby(NamedTuple):
     """From where it has connected; None for a socket."""
     state: str
     """Such as `streaming`."""
-    sync_state: str | None
-    """Such as `async`."""
     slot_name: str | None
     """The slot that keeps WAL for it."""
     bytes_behind: int | None
