@@ -13,11 +13,13 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, ExecutionContext
 from sqlalchemy.util import await_only, greenlet_spawn
+from typing_extensions import override
 
 from dbops.errors import (
     CommitUnknownError,
+    RefusedError,
     TransactionAbortedError,
     UnreachableError,
 )
@@ -29,6 +31,15 @@ FRESH_S = 0.5
 # https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC
 READ_ONLY = "default_transaction_read_only"
 """The setting that keeps a statement which stands by itself from writing."""
+
+ALONE = "dbops_alone"
+"""The execution option of statements that stand by themselves, and cannot write."""
+
+# The first statement takes the snapshot; BEGIN alone takes none. Both travel together.
+# https://www.postgresql.org/docs/current/transaction-iso.html#XACT-REPEATABLE-READ
+# https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
+TAKE_SNAPSHOT = "SELECT pg_catalog.pg_current_snapshot();"
+"""What is said right after a BEGIN whose snapshot has to be of this moment."""
 
 # The server's classes for a connection that broke and for a server that stops: with
 # them it says nothing about the fate of a COMMIT.
@@ -50,8 +61,18 @@ class Adapted:
     """When a transaction ended last."""
     is_unheard: bool
     """Whether nothing has been answered since it was taken from the pool."""
-    is_read_only: bool
-    """Whether a statement that stands by itself cannot write."""
+    is_alone: bool
+    """Whether the statement stands by itself: it gets no BEGIN, and cannot write."""
+    after_begin: str
+    """What the next BEGIN takes along."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 # the base's
+        super().__init__(*args, **options)
+        self.opener = self.preparer = None
+        self.used_at = monotonic()
+        self.is_unheard = True
+        self.is_alone = False
+        self.after_begin = ""
 
     @property
     def is_closed(self) -> bool:
@@ -64,15 +85,36 @@ class Adapted:
         if self.is_closed or monotonic() - self.used_at >= FRESH_S:
             self._ask()
 
-    def speak(self) -> None:
-        """Say the first word now: BEGIN, or a question where there is no BEGIN.
+    def speak(self, *, alone: bool) -> None:
+        """Say the first word now, so that who is away shows.
 
-        So who is away shows while another one can still be chosen.
+        Args:
+            alone: Ask a question, because there will be no BEGIN. Else it is BEGIN, and
+                its snapshot is taken.
         """
-        if self.autocommit:
+        if alone:
             self._ask()
         elif not self._has_begun():
-            await_only(self._start_transaction())
+            self.after_begin = TAKE_SNAPSHOT
+            try:
+                await_only(self._start_transaction())
+            finally:
+                self.after_begin = ""
+
+    def stand(self, *, alone: bool) -> None:
+        """Let the statement that comes stand by itself, or within a transaction.
+
+        Raises:
+            RefusedError: If nothing would keep it from writing.
+        """
+        if alone and self._connection.reported(READ_ONLY) != "on":
+            raise RefusedError(
+                "nothing would keep a statement in autocommit mode from writing: a "
+                "pooler stands before the reader",
+                hint="read without autocommit, or connect to the reader itself",
+                phase="query",
+            )
+        self.is_alone = alone
 
     def commit(self) -> None:
         """Commit what has begun, and believe what the server says about it."""
@@ -118,7 +160,7 @@ class Adapted:
 
         Only if it was the first that was said, and is read only, and stands by itself.
         """
-        is_first = self.is_unheard and self.autocommit and self.is_read_only
+        is_first = self.is_unheard and self.is_alone
         self.is_unheard = False
         return is_first and await self._is_replaced()
 
@@ -133,7 +175,6 @@ class Adapted:
         return True
 
     if TYPE_CHECKING:  # what the class for the driver has
-        autocommit: bool
 
         def _has_begun(self) -> bool: ...
 
@@ -148,17 +189,31 @@ class Adapted:
         def _handle_exception(self, error: Exception) -> NoReturn: ...
 
 
-async def speak(connection: AsyncConnection) -> None:
+class StandingContext(ExecutionContext):
+    """Tells a connection how each statement stands; beside the class for its driver."""
+
+    @override
+    def pre_exec(self) -> None:
+        super().pre_exec()
+        adapted = self.root_connection.connection.dbapi_connection
+        assert isinstance(adapted, Adapted)  # as our engines have it  # noqa: S101
+        adapted.stand(alone=self.execution_options.get(ALONE, False))
+
+
+def speak(connection: Connection) -> None:
     """Say a connection's first word now; see `Adapted.speak`.
 
     Raises:
         DbopsError: If its server cannot be reached.
         DBAPIError: If it gives no answer.
     """
-    raw = await connection.get_raw_connection()
-    adapted = raw.dbapi_connection
+    adapted = connection.connection.dbapi_connection
     assert isinstance(adapted, Adapted)  # as our engines have it  # noqa: S101
-    await greenlet_spawn(adapted.speak)
+    alone = connection.get_execution_options().get(ALONE, False)
+    try:
+        adapted.speak(alone=alone)
+    except BaseException as error:  # noqa: BLE001 # as SQLAlchemy does around BEGIN
+        connection._handle_dbapi_exception(error, None, None, None, None)  # noqa: SLF001 # and there is no public way
 
 
 def silent() -> UnreachableError:

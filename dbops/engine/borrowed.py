@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
+from dbops.engine.adapted import ALONE
+
 _log = logging.getLogger(__name__)
 
 
@@ -36,6 +38,16 @@ async def borrowed_connection(engine: AsyncEngine) -> AsyncGenerator[AsyncConnec
 
 
 async def _returned(borrowed: AsyncSession | AsyncConnection) -> None:
+    if isinstance(borrowed, AsyncSession):
+        if not borrowed.in_transaction():
+            # It has taken no connection.
+            borrowed.sync_session.close()
+            return
+        bind = borrowed.sync_session.bind
+        if bind is not None and bind.get_execution_options().get(ALONE):
+            # It has said no BEGIN, so there is no answer to wait for.
+            await borrowed.close()
+            return
     try:
         # Shielded by SQLAlchemy: also a cancelled task returns its connection.
         await borrowed.__aexit__(None, None, None)

@@ -2,12 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
-
-# The first statement takes the snapshot; BEGIN alone takes none.
-# https://www.postgresql.org/docs/current/transaction-iso.html#XACT-REPEATABLE-READ
-TAKE_SNAPSHOT = text("SELECT pg_catalog.pg_current_snapshot()")
 
 
 @dataclass(frozen=True, slots=True)

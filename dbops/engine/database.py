@@ -10,12 +10,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from dbops.endpoint import Role
+from dbops.engine.adapted import speak
 from dbops.engine.borrowed import borrowed_connection, borrowed_session
 from dbops.engine.connect import Connectors
-from dbops.engine.context import TAKE_SNAPSHOT, Context
-from dbops.engine.engines import AUTOCOMMIT, READING, READING_ALONE, Engines
+from dbops.engine.context import Context
+from dbops.engine.engines import AUTOCOMMIT, EACH_ALONE, ONE_SNAPSHOT, Engines
 from dbops.engine.fair_pool import PoolState
-from dbops.engine.guard import refuse_unguarded
 from dbops.engine.readers import Readers
 from dbops.engine.token import Token, has_replayed, pauses, taken
 from dbops.errors import StaleReaderError, UnreachableError, UsageError
@@ -114,24 +114,20 @@ class Database:
         readers = await self._spread()
         if after is None and not readers.are_judged:
             # It connects at its first statement, and not before.
-            engine = self.engine("reader")
+            engines = self._engines
+            engine = engines.reading_alone() if autocommit else engines.of("reader")
             async with borrowed_session(engine, autoflush=False) as session:
-                if autocommit:
-                    alone = dict(READING_ALONE)
-                    refuse_unguarded(await session.connection(execution_options=alone))
                 yield session
             return
-        mode = READING_ALONE if autocommit else READING
+        mode = EACH_ALONE if autocommit else ONE_SNAPSHOT
         async with AsyncExitStack() as stack:
             if after is None:
                 connection = await stack.enter_async_context(readers.connection(mode))
             else:
                 limit_s = wait if isinstance(wait, float) else seconds(wait)
                 connection = await self._caught_up(stack, after, limit_s, otherwise)
-                if connection.engine is self.engine("writer"):
-                    mode = READING
-                await connection.execution_options(**mode)
-            refuse_unguarded(connection)
+                if connection.engine is not self.engine("writer"):
+                    await connection.execution_options(**mode)
             yield await stack.enter_async_context(
                 borrowed_session(connection, autoflush=False)
             )
@@ -151,7 +147,7 @@ class Database:
             UsageError: As `writer`.
         """
         async with self.reader() as reader, self.writer() as writer:
-            await reader.execute(TAKE_SNAPSHOT)
+            await reader.run_sync(lambda session: speak(session.connection()))
             yield Context(writer=writer, reader=reader)
             await writer.commit()
 

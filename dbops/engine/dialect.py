@@ -9,11 +9,12 @@ from sqlalchemy.dialects.postgresql.asyncpg import (
     AsyncAdapt_asyncpg_cursor,
     AsyncAdapt_asyncpg_dbapi,
     PGDialect_asyncpg,
+    PGExecutionContext_asyncpg,
 )
 from sqlalchemy.util import await_only
 from typing_extensions import override
 
-from dbops.engine.adapted import READ_ONLY, Adapted
+from dbops.engine.adapted import Adapted, StandingContext
 
 
 class Cursor(AsyncAdapt_asyncpg_cursor):
@@ -48,13 +49,6 @@ class AdaptedAsyncpg(Adapted, AsyncAdapt_asyncpg_connection):
 
     _cursor_cls = Cursor
 
-    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 # the base's
-        super().__init__(*args, **options)
-        self.opener = self.preparer = None
-        self.used_at = monotonic()
-        self.is_unheard = True
-        self.is_read_only = self._connection.reported(READ_ONLY) == "on"
-
     @override
     def rollback(self) -> None:
         super().rollback()
@@ -62,7 +56,12 @@ class AdaptedAsyncpg(Adapted, AsyncAdapt_asyncpg_connection):
 
     @override
     async def _start_transaction(self) -> None:
-        await self._on_a_living_one(super()._start_transaction)
+        if not self.is_alone and not self.autocommit:
+            await self._on_a_living_one(self._say_begin)
+
+    async def _say_begin(self) -> None:
+        self._connection.after_begin = self.after_begin
+        await super()._start_transaction()
 
     @override
     def _has_begun(self) -> bool:
@@ -85,6 +84,10 @@ class AdaptedAsyncpg(Adapted, AsyncAdapt_asyncpg_connection):
             self._prepared_statement_cache.clear()
 
 
+class Context(StandingContext, PGExecutionContext_asyncpg):
+    """One execution of a statement."""
+
+
 class Driver(AsyncAdapt_asyncpg_dbapi):
     """The driver, whose connections can be opened again."""
 
@@ -100,6 +103,7 @@ class Dialect(PGDialect_asyncpg):
     """What `postgresql+dbops` stands for."""
 
     supports_statement_cache = True
+    execution_ctx_cls = Context
 
     @classmethod
     @override

@@ -22,7 +22,7 @@ class BoundedConnection(Connection):
     cancellation stops it before the server was told to cancel the statement.
     """
 
-    __slots__ = ("_ending", "close_limit_s", "last_status")
+    __slots__ = ("_ending", "after_begin", "close_limit_s", "last_status")
 
     def __init__(
         self,
@@ -31,6 +31,7 @@ class BoundedConnection(Connection):
         *args: Any,  # noqa: ANN401 # see above
     ) -> None:
         self.close_limit_s = CLOSE_TIMEOUT_S
+        self.after_begin = ""
         self.last_status = ""
         self._ending: asyncio.Task[None] | None = None
         try:
@@ -47,8 +48,12 @@ class BoundedConnection(Connection):
     ) -> str:
         """Execute, and remember what the server says that it has done.
 
-        It answers COMMIT with ROLLBACK where the transaction had failed before.
+        It answers COMMIT with ROLLBACK where the transaction had failed before. What is
+        to follow a BEGIN at once, `after_begin`, goes along with the next.
         """
+        if self.after_begin:
+            query += self.after_begin
+            self.after_begin = ""
         self.last_status = await super().execute(query, *args, timeout=timeout)
         return self.last_status
 

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import event
+from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dbops.endpoint import Address, Role, SessionAttrs
-from dbops.engine.adapted import silent
+from dbops.engine.adapted import ALONE, silent
 from dbops.engine.connect import Connector, Connectors
 from dbops.engine.fair_pool import FairPool, PoolState
 from dbops.engine.faults import sqlstate
@@ -21,24 +23,26 @@ Mode = Mapping[str, Any]
 """Execution options of SQLAlchemy."""
 
 _FOR_READING = "dbops_for_reading"
-WRITING: Mode = {"isolation_level": "READ COMMITTED"}
-"""How a writer's transaction begins."""
+_WRITING_LEVEL, _READING_LEVEL = "READ COMMITTED", "REPEATABLE READ"
 
 # One snapshot for all statements of a transaction; and a write that was meant for the
 # writer fails at once, also where writer and reader are the same server. (SERIALIZABLE
 # is refused on a standby.)
 READING: Mode = {
-    "isolation_level": "REPEATABLE READ",
+    "isolation_level": _READING_LEVEL,
     "postgresql_readonly": True,
     _FOR_READING: True,
 }
-"""How a reader's transaction begins."""
+"""How a transaction begins on a writer that stands in for the reader."""
+
+ONE_SNAPSHOT: Mode = {"isolation_level": _READING_LEVEL, ALONE: False}
+"""How a transaction begins on a reader."""
+
+EACH_ALONE: Mode = {"isolation_level": _READING_LEVEL, ALONE: True}
+"""Each statement by itself, on a reader."""
 
 AUTOCOMMIT: Mode = {"isolation_level": "AUTOCOMMIT"}
 """Each statement by itself."""
-
-READING_ALONE: Mode = {**AUTOCOMMIT, _FOR_READING: True}
-"""Each statement by itself, on a connection that cannot write."""
 
 _READ_ONLY = "25006"
 
@@ -53,6 +57,7 @@ class Engines:
     def __init__(self, connectors: Connectors) -> None:
         self._connectors = connectors
         self._made: dict[Role | Address, AsyncEngine] = {}
+        self._alone: AsyncEngine | None = None
 
     def of(self, role: Role) -> AsyncEngine:
         """Return the engine of `role`.
@@ -63,6 +68,16 @@ class Engines:
         if role not in self._made:
             self._made[role] = self._new(self._connector(role))
         return self._made[role]
+
+    def reading_alone(self) -> AsyncEngine:
+        """Return the reader's engine, for statements that stand by themselves.
+
+        Raises:
+            ConfigError: If nothing says where the reader is.
+        """
+        if self._alone is None:
+            self._alone = self.of("reader").execution_options(**{ALONE: True})
+        return self._alone
 
     def at(self, address: Address, wanted: SessionAttrs = "any") -> AsyncEngine:
         """Return the engine of one of the reader's hosts.
@@ -103,7 +118,7 @@ class Engines:
 
     async def dispose(self) -> None:
         """Close every pooled connection; the next use opens new ones."""
-        engines, self._made = self._made, {}
+        engines, self._made, self._alone = self._made, {}, None
         # At once: each connection to a silent server takes its time to end.
         await asyncio.gather(*(engine.dispose() for engine in engines.values()))
 
@@ -118,7 +133,8 @@ class Engines:
         engine = engine_over(
             guarded(connector) if is_reader else connector,
             driver=connector.options.driver,
-            execution_options=dict(READING if is_reader else WRITING),
+            isolation_level=_READING_LEVEL if is_reader else _WRITING_LEVEL,
+            execution_options={_FOR_READING: is_reader},
             poolclass=FairPool,
             pool_size=settings.pool_size,
             max_overflow=settings.max_overflow,
@@ -126,7 +142,17 @@ class Engines:
             pool_recycle=-1 if recycle_s is None else round(recycle_s),
             pool_pre_ping=True,
         )
-        event.listen(engine.sync_engine, "handle_error", _judge)
+        # What belongs to a connection is set once, and costs no session anything; and
+        # an engine that has listeners itself makes each statement ask for all of them.
+        dialect = engine.dialect
+        assert isinstance(dialect, PGDialect)  # as `engine_over` has it  # noqa: S101
+        event.listen(dialect, "handle_error", _judge)
+        if is_reader:
+
+            @event.listens_for(engine.sync_engine, "connect")
+            def _(connection: DBAPIConnection, _: object) -> None:
+                dialect.set_readonly(connection, value=True)  # type: ignore[no-untyped-call] # SQLAlchemy's
+
         return engine
 
 

@@ -18,13 +18,14 @@ from sqlalchemy.dialects.postgresql.psycopg import (
     AsyncAdapt_psycopg_cursor,
     AsyncAdapt_psycopg_ss_cursor,
     PGDialectAsync_psycopg,
+    PGExecutionContext_psycopg,
     PsycopgAdaptDBAPI,
 )
 from sqlalchemy.engine import URL, Dialect
 from sqlalchemy.util import await_only
 from typing_extensions import override
 
-from dbops.engine.adapted import READ_ONLY, Adapted
+from dbops.engine.adapted import Adapted, StandingContext
 
 
 class _Begins(AsyncAdapt_psycopg_cursor):
@@ -55,7 +56,7 @@ class _Begins(AsyncAdapt_psycopg_cursor):
 
     async def _begin(self) -> None:
         adapted = self._adapt_connection
-        if adapted.autocommit or adapted._has_begun():  # noqa: SLF001 # our own below
+        if adapted.is_alone or adapted.autocommit or adapted._has_begun():  # noqa: SLF001 # our own below
             return
         await adapted._start_transaction()  # noqa: SLF001 # same
         self._follow()
@@ -88,11 +89,7 @@ class AdaptedPsycopg(Adapted, AsyncAdapt_terminate, AsyncAdapt_psycopg_connectio
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 # the base's
         super().__init__(*args, **options)
-        self.opener = self.preparer = None
-        self.used_at = monotonic()
-        self.is_unheard = True
-        self.is_read_only = self._connection.reported(READ_ONLY) == "on"
-        self._is_alone = False
+        self._is_autocommit = False
         self._level: psycopg.IsolationLevel | None = None
         self._is_read_only: bool | None = None
         self._is_deferrable: bool | None = None
@@ -101,10 +98,10 @@ class AdaptedPsycopg(Adapted, AsyncAdapt_terminate, AsyncAdapt_psycopg_connectio
     def cursor(self, name: Any = None, /) -> Any:
         return StreamingCursor(self, name) if name else Cursor(self)
 
-    @property  # type: ignore[explicit-override] # of one base, and declared by the other
+    @property  # type: ignore[explicit-override] # its setter has no such mark
     def autocommit(self) -> bool:
         """Whether each statement stands by itself."""
-        return self._is_alone
+        return self._is_autocommit
 
     @autocommit.setter
     def autocommit(self, value: bool) -> None:
@@ -123,7 +120,7 @@ class AdaptedPsycopg(Adapted, AsyncAdapt_terminate, AsyncAdapt_psycopg_connectio
     @override
     def set_autocommit(self, value: bool) -> None:
         self.rollback()
-        self._is_alone = value
+        self._is_autocommit = value
 
     @override
     def set_isolation_level(self, value: psycopg.IsolationLevel | None) -> None:
@@ -162,7 +159,7 @@ class AdaptedPsycopg(Adapted, AsyncAdapt_terminate, AsyncAdapt_psycopg_connectio
             words.append("READ ONLY" if self._is_read_only else "READ WRITE")
         if self._is_deferrable is not None:
             words.append("DEFERRABLE" if self._is_deferrable else "NOT DEFERRABLE")
-        await self._connection.say(" ".join(words) + ";")
+        await self._connection.say(" ".join(words) + ";" + self.after_begin)
 
     @override
     async def _say_commit(self) -> str:
@@ -186,6 +183,10 @@ class AdaptedPsycopg(Adapted, AsyncAdapt_terminate, AsyncAdapt_psycopg_connectio
         self._connection.terminate()
 
 
+class Context(StandingContext, PGExecutionContext_psycopg):
+    """One execution of a statement."""
+
+
 class Driver(PsycopgAdaptDBAPI):
     """The driver, whose connections can be opened again."""
 
@@ -202,6 +203,7 @@ class PsycopgDialect(PGDialectAsync_psycopg):
 
     supports_statement_cache = True
     has_terminate = True
+    execution_ctx_cls = Context
 
     @classmethod
     @override

@@ -134,7 +134,7 @@ class Readers:
             if not await self._is_fresh(reader, connection):
                 return None
             await connection.execution_options(**mode)
-            await speak(connection)
+            await connection.run_sync(speak)
             stack.push_async_exit(here.pop_all())
             return connection
         raise AssertionError  # the block returns

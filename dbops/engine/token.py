@@ -22,11 +22,13 @@ POSITION = text("""
                 THEN pg_catalog.pg_current_wal_insert_lsn()
                 ELSE pg_catalog.pg_current_wal_flush_lsn() END::text
 """)
-# A reader that is no standby is the writer itself, or was promoted: it has its own.
+# A reader that is no standby is the writer itself, and has the position; or it was
+# promoted, maybe without what was written last.
 REPLAYED = text("""
-    SELECT NOT pg_catalog.pg_is_in_recovery()
-           OR pg_catalog.pg_last_wal_replay_lsn()
-              >= CAST(CAST(:position AS text) AS pg_catalog.pg_lsn)
+    SELECT CASE WHEN pg_catalog.pg_is_in_recovery()
+                THEN pg_catalog.pg_last_wal_replay_lsn()
+                ELSE pg_catalog.pg_current_wal_insert_lsn() END
+           >= CAST(CAST(:position AS text) AS pg_catalog.pg_lsn)
 """)
 
 

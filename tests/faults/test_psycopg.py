@@ -188,13 +188,6 @@ async def test_the_reader_uses_the_writers_driver_unless_it_names_one(
 
 
 @pytest.mark.parametrize("driver", ["psycopg"])
-async def test_rows_can_be_streamed(served: Served) -> None:
-    async with Database(served.settings()) as database, database.reader() as session:
-        rows = await session.stream_scalars(text("SELECT generate_series(1, 5000)"))
-        assert [row async for row in rows] == list(range(1, 5001))
-
-
-@pytest.mark.parametrize("driver", ["psycopg"])
 async def test_the_password_stays_out_of_logs_and_errors(
     served: Served, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -67,8 +67,8 @@ async def use_context(database: Database) -> None:
         (read, 3),
         (write, 3),
         (read_alone, 1),
-        # The snapshot besides; the writer takes no part.
-        (use_context, 4),
+        # The snapshot is taken with BEGIN; the writer takes no part.
+        (use_context, 3),
     ],
 )
 async def test_a_warm_session_takes_as_many_round_trips_as_it_must(

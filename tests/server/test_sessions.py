@@ -269,6 +269,16 @@ async def test_a_connection_that_dies_before_its_first_word_is_replaced(
     assert await table.fetchval("SELECT count(*) FROM t") == 3
 
 
+async def test_rows_are_streamed_also_over_a_replaced_connection(
+    database: Database, table: Connection
+) -> None:
+    for _ in range(2):
+        async with database.writer() as session:
+            rows = await session.stream_scalars(text("SELECT generate_series(1, 5000)"))
+            assert [row async for row in rows] == list(range(1, 5001))
+        await end_all(table)
+
+
 async def test_another_event_loop_is_refused(database: Database) -> None:
     async with database.writer() as session:
         await session.execute(COUNT)
@@ -323,8 +333,9 @@ async def test_who_waits_longest_for_a_connection_is_served_first(
                 await asyncio.sleep(0.005)
     is_waiting.set()
     await asyncio.gather(*hogs, *others)
-    # The first two were held; then those who waited, before the greedy ones again.
-    assert sorted(served[2:6]) == [1, 2, 3, 4]
+    # The first two were held; then those who waited, before the greedy ones again. Two
+    # connections serve side by side, so the last may be overtaken by one.
+    assert {1, 2, 3, 4} <= set(served[2:7])
 
 
 async def test_nobody_gets_the_place_of_one_who_gave_up(database: Database) -> None:
@@ -400,6 +411,23 @@ async def test_a_position_that_nobody_knows_is_not_reached(database: Database) -
     with pytest.raises(StaleReaderError):
         async with database.reader(after=Token(None), otherwise="error"):
             pass
+
+
+async def test_a_reader_that_writes_itself_has_only_what_it_has_written(
+    served: Served, table: Connection
+) -> None:
+    settings = served.settings(database_reader_url=served.environment["DATABASE_URL"])
+    async with Database(settings) as database:
+        async with database.context() as context:
+            await add(context.writer, 1)
+        token = await database.token()
+        async with database.reader(after=token, otherwise="error") as session:
+            assert await session.scalar(COUNT) == 1
+        # As after a promotion that has lost the last writes.
+        lost = Token("FFFFFFFF/0")
+        with pytest.raises(StaleReaderError):
+            async with database.reader(after=lost, wait=0.05, otherwise="error"):
+                pass
 
 
 async def test_a_statement_by_itself_cannot_write_through_the_reader(
