@@ -10,7 +10,7 @@ from typing import Any
 
 from dbops.engine.aurora import IS_AURORA
 from dbops.engine.read_only import ReadOnly
-from dbops.operations.lag.answer import Lag, Node
+from dbops.operations.lag.answer import Node
 from dbops.operations.lag.aurora import aurora_alone
 from dbops.operations.lag.flow import Flow, flow
 from dbops.operations.lag.judgement import why_not_replayed
@@ -18,6 +18,7 @@ from dbops.operations.lag.kinds import Cause, Freshness, Pipeline
 from dbops.operations.lag.measures import Thresholds
 from dbops.operations.lag.nodes import node_of
 from dbops.operations.lag.position import polled_until
+from dbops.operations.lag.result import Lag
 from dbops.operations.lag.terms import Terms
 from dbops.operations.lag.thresholds import patience_s
 from dbops.operations.lag.wording import REMEDIES, place, span

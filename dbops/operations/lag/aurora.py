@@ -11,11 +11,12 @@ from dbops.endpoint import Address
 from dbops.engine.read_only import ReadOnly
 from dbops.errors import DbopsError
 from dbops.limits import Limit
-from dbops.operations.lag.answer import Answer, Lag, Node
+from dbops.operations.lag.answer import Answer, Node
 from dbops.operations.lag.identity import broken, writer_is_standby
 from dbops.operations.lag.instances import Row, instances
 from dbops.operations.lag.kinds import Cause, Freshness, Pipeline
 from dbops.operations.lag.nodes import silent_node
+from dbops.operations.lag.result import Lag
 from dbops.operations.lag.silence import no_reader
 from dbops.operations.lag.wording import span
 from dbops.results import Status

@@ -9,10 +9,10 @@ from dbops.engine.read_only import ReadOnly
 from dbops.errors import DbopsError, UnreachableError
 from dbops.limits import Limit, Unit
 from dbops.operations.lag.alone import alone
-from dbops.operations.lag.answer import Lag
 from dbops.operations.lag.measures import Thresholds
 from dbops.operations.lag.nodes import silent_node
 from dbops.operations.lag.procedure import between
+from dbops.operations.lag.result import Lag
 from dbops.operations.lag.silence import no_reader, no_writer
 from dbops.operations.lag.terms import Terms
 from dbops.operations.lag.thresholds import DEFAULTS

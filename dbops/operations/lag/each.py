@@ -14,10 +14,11 @@ from dbops.engine.connect import Connector
 from dbops.engine.read_only import ReadOnly
 from dbops.errors import DbopsError
 from dbops.limits import Limit, Unit
-from dbops.operations.lag.answer import Answer, Lag, Node
+from dbops.operations.lag.answer import Answer, Node
 from dbops.operations.lag.aurora import each_instance
 from dbops.operations.lag.check import asked, hurried, opened
 from dbops.operations.lag.kinds import Freshness, Pipeline
+from dbops.operations.lag.result import Lag
 from dbops.operations.lag.terms import Terms
 from dbops.operations.lag.thresholds import DEFAULTS
 from dbops.operations.replica.questions import ON_READER

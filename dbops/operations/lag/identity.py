@@ -4,8 +4,9 @@ Nobody compares positions of servers that do not belong together.
 """
 
 from dbops.errors import RefusedError
-from dbops.operations.lag.answer import Answer, Lag, Node
+from dbops.operations.lag.answer import Answer, Node
 from dbops.operations.lag.kinds import Cause, Freshness, Pipeline
+from dbops.operations.lag.result import Lag
 from dbops.operations.lag.waiting import Look
 from dbops.operations.lag.wording import REMEDIES, place
 from dbops.operations.replica.judgement import (

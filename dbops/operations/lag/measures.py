@@ -1,13 +1,11 @@
 """The numbers of a check of the lag, and from where on they are bad."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from dbops.limits import Limit, Unit
+from dbops.operations.lag.answer import Answer
 from dbops.results import Measure, Model
-
-if TYPE_CHECKING:
-    from dbops.operations.lag.answer import Answer
 
 
 class Thresholds(Model):
@@ -36,7 +34,7 @@ class Thresholds(Model):
 
 
 def measures_of(
-    answer: "Answer", thresholds: Thresholds | None, *, is_one_of_many: bool = False
+    answer: Answer, thresholds: Thresholds | None, *, is_one_of_many: bool = False
 ) -> Iterator[Measure]:
     """Yield the numbers of one reader; None where they are not known."""
     limits = thresholds or Thresholds()

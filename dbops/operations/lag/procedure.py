@@ -9,13 +9,14 @@ from time import monotonic
 from dbops.engine.aurora import IS_AURORA
 from dbops.engine.read_only import ReadOnly
 from dbops.errors import DbopsError
-from dbops.operations.lag.answer import Answer, Lag
+from dbops.operations.lag.answer import Answer
 from dbops.operations.lag.aurora import on_aurora
 from dbops.operations.lag.identity import broken, decided, writer_is_standby
 from dbops.operations.lag.judgement import measured
 from dbops.operations.lag.kinds import Cause
 from dbops.operations.lag.measures import Thresholds
 from dbops.operations.lag.nodes import node_of, silent_node
+from dbops.operations.lag.result import Lag
 from dbops.operations.lag.silence import no_reader
 from dbops.operations.lag.terms import Terms
 from dbops.operations.lag.waiting import Observed

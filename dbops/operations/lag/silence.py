@@ -2,9 +2,10 @@
 
 from dbops.endpoint import Address
 from dbops.errors import DbopsError, UnreachableError
-from dbops.operations.lag.answer import Lag, Node
+from dbops.operations.lag.answer import Node
 from dbops.operations.lag.kinds import Cause, Freshness, Pipeline
 from dbops.operations.lag.nodes import silent_node
+from dbops.operations.lag.result import Lag
 from dbops.results import Problem, Status
 
 

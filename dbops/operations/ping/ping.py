@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dbops.endpoint import Role
 from dbops.engine.connect import Connector
 from dbops.limits import Limit, Unit
-from dbops.operations.ping.answer import Latency, Ping, PingedEndpoint
+from dbops.operations.ping.answer import Latency, PingedEndpoint
 from dbops.operations.ping.judgement import verdicts
 from dbops.operations.ping.question import Identity
+from dbops.operations.ping.result import Ping
 from dbops.operations.ping.sample import Sample
 from dbops.operations.ping.series import Series, series
 from dbops.operations.ping.spread import Spread, percentiles
