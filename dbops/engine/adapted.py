@@ -81,7 +81,7 @@ class Adapted:
 
     def ping(self) -> None:
         """Ask whether it lives, unless it was used a moment ago."""
-        self.is_unheard = True
+        self.is_unheard, self.is_alone = True, False
         if self.is_closed or monotonic() - self.used_at >= FRESH_S:
             self._ask()
 

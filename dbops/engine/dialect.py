@@ -52,7 +52,16 @@ class AdaptedAsyncpg(Adapted, AsyncAdapt_asyncpg_connection):
     @override
     def rollback(self) -> None:
         super().rollback()
+        if self._connection.is_in_transaction() and not self.is_closed:
+            # Begun by a statement, so SQLAlchemy knows nothing of it.
+            await_only(self._end_whatever_began())
         self.used_at = monotonic()
+
+    async def _end_whatever_began(self) -> None:
+        try:
+            await self._connection.execute("ROLLBACK")
+        except Exception as error:  # noqa: BLE001 # translated by the base
+            self._handle_exception(error)
 
     @override
     async def _start_transaction(self) -> None:

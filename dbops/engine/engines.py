@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import immutabledict
 
 from dbops.endpoint import Address, Role, SessionAttrs
 from dbops.engine.adapted import ALONE, silent
@@ -23,6 +24,7 @@ Mode = Mapping[str, Any]
 """Execution options of SQLAlchemy."""
 
 _FOR_READING = "dbops_for_reading"
+_IS_READ_ONLY = "postgresql_readonly"
 _WRITING_LEVEL, _READING_LEVEL = "READ COMMITTED", "REPEATABLE READ"
 
 # One snapshot for all statements of a transaction; and a write that was meant for the
@@ -30,7 +32,7 @@ _WRITING_LEVEL, _READING_LEVEL = "READ COMMITTED", "REPEATABLE READ"
 # is refused on a standby.)
 READING: Mode = {
     "isolation_level": _READING_LEVEL,
-    "postgresql_readonly": True,
+    _IS_READ_ONLY: True,
     _FOR_READING: True,
 }
 """How a transaction begins on a writer that stands in for the reader."""
@@ -148,6 +150,13 @@ class Engines:
         assert isinstance(dialect, PGDialect)  # as `engine_over` has it  # noqa: S101
         event.listen(dialect, "handle_error", _judge)
         if is_reader:
+            # After a session that asks for it, also to read only, SQLAlchemy would
+            # leave a connection as one that may write.
+            dialect.connection_characteristics = immutabledict(
+                (name, its)
+                for name, its in dialect.connection_characteristics.items()
+                if name != _IS_READ_ONLY
+            )
 
             @event.listens_for(engine.sync_engine, "connect")
             def _(connection: DBAPIConnection, _: object) -> None:

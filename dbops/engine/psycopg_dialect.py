@@ -155,8 +155,8 @@ class AdaptedPsycopg(Adapted, AsyncAdapt_terminate, AsyncAdapt_psycopg_connectio
         words = ["BEGIN"]
         if self._level is not None:
             words += ["ISOLATION LEVEL", self._level.name.replace("_", " ")]
-        if self._is_read_only is not None:
-            words.append("READ ONLY" if self._is_read_only else "READ WRITE")
+        if self._is_read_only:  # else as the server would have it
+            words.append("READ ONLY")
         if self._is_deferrable is not None:
             words.append("DEFERRABLE" if self._is_deferrable else "NOT DEFERRABLE")
         await self._connection.say(" ".join(words) + ";" + self.after_begin)

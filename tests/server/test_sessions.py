@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from dbops.engine.connect import Connection, connect
 from dbops.engine.database import Database
@@ -447,6 +448,89 @@ async def test_a_statement_by_itself_cannot_write_through_the_reader(
             assert await session.scalar(COUNT) == 1
             await table.execute("INSERT INTO t VALUES (3)")
             assert await session.scalar(COUNT) == 1
+
+
+@pytest.fixture
+async def of_one(served: Served, table: Connection) -> AsyncGenerator[Database]:
+    """Writer and reader are one server, with one connection each."""
+    settings = served.settings(
+        database_reader_url=served.environment["DATABASE_URL"],
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout="2s",
+    )
+    async with Database(settings) as made:
+        yield made
+
+
+async def test_a_snapshot_is_taken_also_after_one_who_read_statement_by_statement(
+    of_one: Database, table: Connection
+) -> None:
+    async with of_one.reader(autocommit=True) as session:
+        await session.execute(COUNT)
+    async with of_one.context() as context:
+        await table.execute("INSERT INTO t VALUES (1)")
+        assert await context.reader.scalar(COUNT) == 0
+    async with of_one.reader(autocommit=True) as session:
+        await session.execute(COUNT)
+
+    def counted(session: Session) -> object:
+        cursor = session.connection().connection.cursor()
+        cursor.execute("SELECT count(*) FROM t")
+        return cursor.fetchall()[0][0]
+
+    async with of_one.reader() as session:
+        assert await session.run_sync(counted) == 1
+        await table.execute("INSERT INTO t VALUES (2)")
+        assert await session.run_sync(counted) == 1
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"postgresql_readonly": True},
+        {"postgresql_readonly": False},
+        {"isolation_level": "READ COMMITTED"},
+        {"isolation_level": "AUTOCOMMIT"},
+    ],
+)
+async def test_whatever_a_session_wishes_the_reader_stays_one(
+    of_one: Database, wish: dict[str, object]
+) -> None:
+    async with of_one.reader() as session:
+        await session.connection(execution_options=wish)
+        with pytest.raises(ReadOnlyError):
+            await add(session, 1)
+    async with of_one.reader() as session:
+        assert await session.scalar(text("SHOW transaction_read_only")) == "on"
+        assert await session.scalar(text("SHOW transaction_isolation")) == (
+            "repeatable read"
+        )
+
+
+async def test_a_writer_that_read_in_the_readers_stead_begins_as_before(
+    served: Served, table: Connection
+) -> None:
+    """Also where the server makes everybody read only, as some do on a full disk."""
+    await table.execute(
+        f'ALTER DATABASE "{served.name}" SET default_transaction_read_only = on'
+    )
+    async with Database(served.settings(pool_size=1, max_overflow=0)) as database:
+        async with database.reader(after=Token(None), wait=0.0) as session:
+            assert await session.scalar(text("SHOW transaction_read_only")) == "on"
+        async with database.writer() as session:
+            assert await session.scalar(text("SHOW transaction_read_only")) == "on"
+
+
+async def test_a_transaction_begun_by_hand_does_not_outlive_its_session(
+    of_one: Database, table: Connection
+) -> None:
+    async with of_one.reader(autocommit=True) as session:
+        await session.execute(text("BEGIN"))
+        with pytest.raises(ReadOnlyError):
+            await add(session, 1)
+    async with of_one.reader() as session:
+        assert await session.scalar(COUNT) == 0
 
 
 async def test_all_connections_are_opened_at_once(database: Database) -> None:
