@@ -20,7 +20,14 @@ async def borrowed_session(
     bind: AsyncEngine | AsyncConnection, *, autoflush: bool = True
 ) -> AsyncGenerator[AsyncSession]:
     """Open a session for the block; what is not committed is rolled back."""
-    session = AsyncSession(bind, expire_on_commit=False, autoflush=autoflush)
+    session = AsyncSession(
+        bind,
+        expire_on_commit=False,
+        autoflush=autoflush,
+        # A use after the block would take a connection that nobody gives back, and
+        # write what nobody commits.
+        close_resets_only=False,
+    )
     try:
         yield session
     finally:

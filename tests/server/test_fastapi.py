@@ -1,25 +1,28 @@
 """An application on dbops, through real HTTP against a real writer and standby."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, MutableMapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import BackgroundTasks, FastAPI
+from fastapi.responses import StreamingResponse
 from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, InvalidRequestError
 from starlette.requests import HTTPConnection
 
 from dbops.engine.connect import Connection, connect
 from dbops.engine.database import Database
 from dbops.errors import (
     ConfigError,
+    DbopsError,
     FailedError,
     ReadOnlyError,
     TransactionAbortedError,
@@ -142,6 +145,54 @@ async def test_a_swallowed_error_is_never_told_as_a_success(
     assert await rows(table) == 0
 
 
+@pytest.mark.parametrize("kind", ["streamed", "behind"])
+async def test_a_session_is_of_no_use_after_its_route(
+    served: Served, table: Connection, kind: str
+) -> None:
+    """What a body or a task in the background writes would never be committed."""
+    app = application(served)
+    failed: list[Exception] = []
+
+    async def late(writer: Writer) -> AsyncGenerator[bytes]:
+        yield b"told"
+        try:
+            await writer.execute(ADD, {"n": 1})
+        except InvalidRequestError as error:
+            failed.append(error)
+
+    async def run(writer: Writer) -> None:
+        async for _ in late(writer):
+            pass
+
+    @app.post("/streamed")
+    async def streamed(writer: Writer) -> StreamingResponse:
+        return StreamingResponse(late(writer))
+
+    @app.post("/behind")
+    async def behind(writer: Writer, tasks: BackgroundTasks) -> None:
+        tasks.add_task(run, writer)
+
+    async with served_app(app) as client:
+        assert (await client.post(f"/{kind}")).status_code == 200
+        async with asyncio.timeout(5):
+            while not failed:
+                await asyncio.sleep(0.01)
+        found = (await client.get("/metrics")).text
+        assert 'dbops_pool_connections{role="writer",state="in_use"} 0.0' in found
+
+
+async def test_what_is_mounted_has_the_applications_database(served: Served) -> None:
+    app, below = application(served), FastAPI()
+
+    @below.get("/is_standby")
+    async def is_standby(reader: Reader) -> object:
+        return await reader.scalar(text("SELECT pg_is_in_recovery()"))
+
+    app.mount("/below", below)
+    async with served_app(app) as client:
+        assert (await client.get("/below/is_standby")).json() is True
+
+
 async def test_a_list_is_served_by_the_reader(client: httpx.AsyncClient) -> None:
     assert (await client.get("/count")).json() == {"count": 0, "standby": True}
     assert (await client.post("/wrong")).status_code == 500
@@ -244,6 +295,40 @@ async def until_waiting(admin: Connection) -> None:
     async with asyncio.timeout(10):
         while not await admin.fetchval(f"SELECT count(*) {WAITING}"):
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("url", "steps", "said"),
+    [
+        ("mysql://a@b/c", {}, "does not start with postgresql://"),
+        (NOWHERE, {"create": True}, "nothing listens"),
+    ],
+)
+async def test_a_start_that_fails_ends_with_what_to_do(
+    served: Served, url: str, steps: dict[str, bool], said: str
+) -> None:
+    app = FastAPI(
+        lifespan=lifespan(
+            lambda: Database(served.settings(database_url=url)), setup=prepared(**steps)
+        )
+    )
+    told: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        told.append(message)
+
+    scope = {"type": "lifespan", "app": app, "state": {}}
+    with pytest.raises(DbopsError, match=said) as raised:
+        await app(scope, receive, send)
+    assert told[0]["type"] == "lifespan.startup.failed"
+    lines = told[0]["message"].splitlines()
+    # What uvicorn prints: how it came to this is said by nobody else's trace.
+    assert said in lines[-2]
+    assert lines[-1] == raised.value.hint
+    assert len(lines) < 25
 
 
 async def test_an_application_can_refuse_to_start(served: Served) -> None:
