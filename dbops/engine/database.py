@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Literal, Self
 
@@ -68,6 +68,15 @@ class Database:
             ConfigError: If nothing says where the endpoint is.
         """
         return self._engines.of(role)
+
+    def each_engine(self, wish: Callable[[AsyncEngine], object]) -> None:
+        """Do something with each engine, such as listening to its events.
+
+        Args:
+            wish: Called with those that are there, and with each that is made later:
+                each of several readers has one.
+        """
+        self._engines.each(wish)
 
     @asynccontextmanager
     async def writer(self) -> AsyncGenerator[AsyncSession]:
@@ -209,11 +218,7 @@ class Database:
         return await readers.on_writer(stack, "the reader has not caught up")
 
     def pool(self, role: Role) -> PoolState:
-        """Return what the pool of `role` holds at this moment, in this process.
-
-        Raises:
-            ConfigError: As `engine`.
-        """
+        """Return what the pools of `role` hold at this moment, in this process."""
         return self._engines.pool(role)
 
     async def _spread(self) -> Readers:

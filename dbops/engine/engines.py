@@ -1,7 +1,7 @@
 """The engines of one program: the writer's, the reader's, and one for each reader."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import event
@@ -14,11 +14,11 @@ from sqlalchemy.util import immutabledict
 from dbops.endpoint import Address, Role, SessionAttrs
 from dbops.engine.adapted import ALONE, silent
 from dbops.engine.connect import Connector, Connectors
-from dbops.engine.fair_pool import FairPool, PoolState
+from dbops.engine.fair_pool import FairPool, PoolState, limit
 from dbops.engine.faults import sqlstate
 from dbops.engine.guard import guarded
 from dbops.engine.made import engine_over
-from dbops.errors import ReadOnlyError
+from dbops.errors import DbopsError, ReadOnlyError
 
 Mode = Mapping[str, Any]
 """Execution options of SQLAlchemy."""
@@ -60,6 +60,13 @@ class Engines:
         self._connectors = connectors
         self._made: dict[Role | Address, AsyncEngine] = {}
         self._alone: AsyncEngine | None = None
+        self._wishes: list[Callable[[AsyncEngine], object]] = []
+
+    def each(self, wish: Callable[[AsyncEngine], object]) -> None:
+        """Do something with each engine: those that are there, and those to come."""
+        self._wishes.append(wish)
+        for engine in self._made.values():
+            wish(engine)
 
     def of(self, role: Role) -> AsyncEngine:
         """Return the engine of `role`.
@@ -102,14 +109,19 @@ class Engines:
         return _state(engine)
 
     def pool(self, role: Role) -> PoolState:
-        """Return what the pools of `role` hold, those of its hosts together."""
+        """Return what the pools of `role` hold, those of its hosts together.
+
+        Asking makes none: whether there are several hosts is known at the first use.
+        """
         states = [
             _state(engine)
             for key, engine in self._made.items()
             if key == role or (role == "reader" and isinstance(key, Address))
         ]
         if not states:
-            return _state(self.of(role))
+            settings = self._connectors.settings
+            most = limit(settings.pool_size, settings.max_overflow)
+            return PoolState(in_use=0, idle=0, waiting=0, most=most)
         limits = [it.most for it in states]
         return PoolState(
             in_use=sum(it.in_use for it in states),
@@ -162,6 +174,8 @@ class Engines:
             def _(connection: DBAPIConnection, _: object) -> None:
                 dialect.set_readonly(connection, value=True)  # type: ignore[no-untyped-call] # SQLAlchemy's
 
+        for wish in self._wishes:
+            wish(engine)
         return engine
 
 
@@ -171,21 +185,23 @@ def _state(engine: AsyncEngine) -> PoolState:
     return pool.state
 
 
-def _judge(failure: ExceptionContext) -> None:
+def _judge(failure: ExceptionContext) -> DbopsError | None:
     """Tell a write that was meant for the writer from a writer that is one no more.
 
     After a failover that keeps connections open, they lead to a standby.
 
-    Raises:
-        ReadOnlyError: If the session was for reading.
-        UnreachableError: If there was no answer in time; the driver's own error of
-            that is one of nobody in particular.
+    Returns:
+        What to raise instead; raised here, it would keep the failure from whoever else
+        listens. `ReadOnlyError` if the session was for reading; `UnreachableError` if
+        there was no answer in time: the driver's own error of that is one of nobody in
+        particular.
     """
     if isinstance(failure.original_exception, TimeoutError):
-        raise silent() from failure.original_exception
+        return silent()
     if sqlstate(failure.original_exception) != _READ_ONLY:
-        return
+        return None
     options = failure.connection.get_execution_options() if failure.connection else {}
     if options.get(_FOR_READING):
-        raise ReadOnlyError from failure.original_exception
+        return ReadOnlyError()
     failure.is_disconnect = True
+    return None

@@ -28,27 +28,30 @@ class PoolState(NamedTuple):
     """How many connections there can be; None for no limit."""
 
 
+def limit(size: int, overflow: int) -> int | None:
+    """Return how many connections a pool can have; None for no limit."""
+    return None if size == 0 or overflow < 0 else size + overflow
+
+
 class FairPool(AsyncAdaptedQueuePool):
     """An `AsyncAdaptedQueuePool` with a queue in front of it."""
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 # the base's
         super().__init__(*args, **options)
-        size, overflow = self.size(), self._max_overflow
         # Who has no limit never waits.
-        self._free = None if size == 0 or overflow < 0 else size + overflow
+        self._free = limit(self.size(), self._max_overflow)
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
     def state(self) -> PoolState:
         """What it holds at this moment."""
-        size, overflow = self.size(), self._max_overflow
-        idle = self.checkedin()
+        size, idle = self.size(), self.checkedin()
         # QueuePool's own count of what is open begins below zero.
         return PoolState(
             in_use=size + self._overflow - idle,
             idle=idle,
             waiting=len(self._waiting),
-            most=None if size == 0 or overflow < 0 else size + overflow,
+            most=limit(size, self._max_overflow),
         )
 
     @override

@@ -1,8 +1,9 @@
 """An application on dbops, through real HTTP against a real writer and standby."""
 
 import asyncio
-from collections.abc import AsyncGenerator, MutableMapping
+from collections.abc import AsyncGenerator, Generator, MutableMapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import httpx
 import pytest
 from fastapi import BackgroundTasks, FastAPI
 from fastapi.responses import StreamingResponse
-from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
+from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError, InvalidRequestError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidRequestError
 from starlette.requests import HTTPConnection
 
 from dbops.engine.connect import Connection, connect
@@ -74,6 +76,10 @@ def application(served: Served, **flags: object) -> FastAPI:
     async def count(reader: Reader) -> dict[str, object]:
         standby = await reader.scalar(text("SELECT pg_is_in_recovery()"))
         return {"count": await reader.scalar(COUNT), "standby": standby}
+
+    @app.get("/readers")
+    async def readers(reader: Reader) -> object:
+        return await reader.scalar(text("SELECT 1"))
 
     @app.post("/plain/{n}", status_code=201)
     async def plain(n: int, writer: Writer) -> dict[str, int]:
@@ -378,22 +384,103 @@ async def test_a_route_without_a_lifespan_says_what_is_missing() -> None:
             await client.get("/health")
 
 
-async def test_each_statement_is_a_span(served: Served, table: Connection) -> None:
+@dataclass
+class Spans:
+    """Where the spans of a test go."""
+
+    provider: TracerProvider
+    exporter: InMemorySpanExporter
+
+    def words(self) -> list[str]:
+        """Return the first word of each statement that has ended."""
+        spans = [it.attributes or {} for it in self.exporter.get_finished_spans()]
+        return [str(it["db.statement"]).split()[0] for it in spans]
+
+
+@pytest.fixture
+def spans() -> Generator[Spans]:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
+    yield Spans(provider, exporter)
+    provider.shutdown()
+
+
+async def test_each_statement_is_a_span(
+    served: Served, table: Connection, spans: Spans
+) -> None:
     async with Database(served.settings()) as database:
-        trace(database, tracer_provider=provider)
-        try:
-            async with database.context() as context:
-                await context.writer.execute(ADD, {"n": 1})
-                await context.reader.scalar(COUNT)
-            async with database.reader(autocommit=True) as session:
+        trace(database, tracer_provider=spans.provider)
+        async with database.context() as context:
+            await context.writer.execute(ADD, {"n": 1})
+            await context.reader.scalar(COUNT)
+        async with database.reader(autocommit=True) as session:
+            await session.scalar(COUNT)
+    assert spans.words() == ["INSERT", "SELECT", "SELECT"]
+
+
+async def test_each_database_and_each_reader_is_traced(
+    served: Served, table: Connection, spans: Spans
+) -> None:
+    hosts = (*served.reader.addresses, *served.writer.addresses)
+    both = replace(served.reader, addresses=hosts).url(show_password=True)
+    async with (
+        Database(served.settings()) as one,
+        Database(served.settings(database_reader_url=both)) as other,
+    ):
+        for database in (one, other):
+            trace(database, tracer_provider=spans.provider)
+        for database in (one, other):
+            async with database.writer() as session:
+                await session.execute(ADD, {"n": 1})
+            async with database.reader() as session:
                 await session.scalar(COUNT)
-        finally:
-            SQLAlchemyInstrumentor().uninstrument()
-    spans = [it.attributes or {} for it in exporter.get_finished_spans()]
-    statements = [str(it["db.statement"]) for it in spans if "db.statement" in it]
-    assert [it.split()[0] for it in statements] == ["INSERT", "SELECT", "SELECT"]
+    assert spans.words() == ["INSERT", "SELECT", "INSERT", "SELECT"]
+
+
+async def test_a_span_tells_no_value(
+    served: Served, table: Connection, spans: Spans
+) -> None:
+    """Neither as a parameter nor in what the server says of an error."""
+    number = text("SELECT CAST(CAST(:words AS text) AS int)")
+    async with Database(served.settings()) as database:
+        trace(database, tracer_provider=spans.provider)
+        async with database.writer() as session:
+            with pytest.raises(DBAPIError, match="private"):
+                await session.execute(number, {"words": "private"})
+        async with database.reader() as session:
+            # An error of dbops' own ends its span too.
+            with pytest.raises(ReadOnlyError):
+                await session.execute(ADD, {"n": 1})
+    found = spans.exporter.get_finished_spans()
+    assert [it.status.status_code for it in found] == [StatusCode.ERROR] * 2
+    assert all("private" not in it.to_json() for it in found)
+    assert all("127.0.0.1" not in it.to_json() for it in found)
+
+
+async def test_metrics_are_those_of_each_pool(served: Served) -> None:
+    """As Prometheus reads them, also where they are asked for before their pools."""
+    hosts = (*served.reader.addresses, *served.writer.addresses)
+    both = replace(served.reader, addresses=hosts).url(show_password=True)
+    app = application(served, database_reader_url=both)
+
+    async def told(client: httpx.AsyncClient) -> dict[tuple[str, ...], float]:
+        answer = await client.get("/metrics")
+        return {
+            (it.name, *it.labels.values()): it.value
+            for family in text_string_to_metric_families(answer.text)
+            for it in family.samples
+        }
+
+    async with served_app(app) as client:
+        assert (await told(client))["dbops_pool_limit", "reader"] == 15
+        assert (await client.get("/readers")).status_code == 200
+        found = await told(client)
+    assert found["dbops_pool_limit", "writer"] == 15
+    # One for each host.
+    assert found["dbops_pool_limit", "reader"] == 30
+    assert found["dbops_pool_connections", "reader", "idle"] == 1
+    assert found["dbops_pool_connections", "reader", "in_use"] == 0
+    assert found["dbops_pool_waiting", "reader"] == 0
 
 
 async def test_two_requests_that_conflict_are_both_answered(
