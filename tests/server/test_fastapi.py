@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import BackgroundTasks, FastAPI
+from fastapi import BackgroundTasks, FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -18,6 +18,7 @@ from opentelemetry.trace import StatusCode
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidRequestError
+from starlette.middleware.base import RequestResponseEndpoint
 from starlette.requests import HTTPConnection
 
 from dbops.engine.connect import Connection, connect
@@ -41,7 +42,8 @@ from dbops.integrations.fastapi import (
     prepared,
     trace,
 )
-from tests.conftest import Served, new_name, until_table
+from tests.conftest import RunDbops, Served, new_name, until_table
+from tests.faults.proxy import Proxy, proxy
 from tests.served_app import served_app
 
 ADD = text("INSERT INTO t VALUES (:n)")
@@ -236,6 +238,101 @@ async def test_probes_tell_of_what_they_depend_on(served: Served) -> None:
             204,
             "GET, HEAD, OPTIONS",
         )
+
+
+@dataclass
+class Proxied:
+    """An application whose servers are behind proxies."""
+
+    app: FastAPI
+    writer: Proxy
+    reader: Proxy
+
+
+@pytest.fixture
+async def proxied(served: Served) -> AsyncGenerator[Proxied]:
+    async with proxy(served.writer) as writer, proxy(served.reader) as reader:
+        app = application(
+            served,
+            database_url=writer.before(served.writer).url(show_password=True),
+            database_reader_url=reader.before(served.reader).url(show_password=True),
+        )
+        yield Proxied(app, writer, reader)
+
+
+async def test_a_probe_connects_to_what_it_depends_on(proxied: Proxied) -> None:
+    async with served_app(proxied.app) as client:
+        for path, wanted in (("livez", (0, 0)), ("readyz", (1, 0)), ("health", (2, 1))):
+            assert (await client.get(f"/{path}")).status_code == 200
+            assert (proxied.writer.connections, proxied.reader.connections) == wanted
+
+
+async def test_probes_at_the_same_time_share_their_connections(
+    proxied: Proxied,
+) -> None:
+    arrived = 0
+
+    @proxied.app.middleware("http")
+    async def count(request: Request, handle: RequestResponseEndpoint) -> Response:
+        nonlocal arrived
+        arrived += 1
+        return await handle(request)
+
+    async with served_app(proxied.app) as client:
+        proxied.writer.freeze()
+        first, *others = [asyncio.create_task(client.get("/health")) for _ in range(8)]
+        async with asyncio.timeout(5):
+            while arrived < 8:
+                await asyncio.sleep(0.005)
+        # Who hangs up takes the answer from nobody.
+        first.cancel()
+        proxied.writer.thaw()
+        assert {(await it).status_code for it in others} == {200}
+        assert (proxied.writer.connections, proxied.reader.connections) == (1, 1)
+        # What was asked then says nothing about later.
+        assert (await client.get("/health")).status_code == 200
+        assert proxied.writer.connections == 2
+
+
+async def test_probes_of_silent_servers_are_answered(proxied: Proxied) -> None:
+    async with served_app(proxied.app) as client:
+        proxied.reader.freeze()
+        assert (await client.get("/readyz")).status_code == 200
+        proxied.writer.freeze()
+        for path, roles in (("readyz", ["writer"]), ("health", ["writer", "reader"])):
+            # Sooner than a probe of Kubernetes gives up that has 4 s.
+            answer = await client.get(f"/{path}", timeout=4)
+            assert answer.status_code == 503
+            endpoints = answer.json()["endpoints"]
+            assert [it["role"] for it in endpoints] == roles
+            assert {it["status"] for it in endpoints} == {"fail"}
+        assert (await client.get("/livez")).status_code == 200
+
+
+async def test_health_is_what_the_command_answers(
+    served: Served, dbops: RunDbops
+) -> None:
+    ran = await asyncio.to_thread(
+        dbops, "ping", "--format", "json", env=served.environment
+    )
+    async with served_app(application(served)) as client:
+        answer = (await client.get("/health")).json()
+
+    def shape(it: object) -> object:
+        """Keep what does not change from one connection to the next."""
+        if isinstance(it, dict):
+            return {name: shape(value) for name, value in it.items()}
+        if isinstance(it, list):
+            return [shape(value) for value in it]
+        return type(it) if isinstance(it, float) else it
+
+    told, asked = shape(answer), shape(ran.json["result"])
+    assert isinstance(told, dict)
+    assert isinstance(asked, dict)
+    # These sentences tell how long it took.
+    assert told.pop("summary")
+    assert asked.pop("summary")
+    assert told == asked
 
 
 async def test_the_application_lives_while_the_writer_is_away(served: Served) -> None:

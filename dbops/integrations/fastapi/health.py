@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Response
 
 from dbops.engine.database import Database
 from dbops.integrations.fastapi.lifespan import database_of
-from dbops.integrations.fastapi.pinged import pinged
+from dbops.integrations.fastapi.pinged import Probes
 from dbops.operations.ping import Ping
 from dbops.results import Model, Status
 
@@ -30,29 +30,28 @@ def health(*, prefix: str = "") -> APIRouter:
     - `/readyz` depends on the writer alone.
     - `/health` tells of writer and reader what `dbops ping` tells; GET, HEAD, OPTIONS.
 
-    200 stands for ok and warn, 503 for anything else.
+    200 stands for ok and warn, 503 for anything else. The two that ask take 2 s at
+    most, and share an answer with who asks at the same time.
 
     Args:
         prefix: Where they stand, such as `/internal`.
     """
-    router = APIRouter(prefix=prefix, tags=["health"])
-    router.add_api_route("/livez", _alive, methods=["GET", "HEAD"])
-    router.add_api_route("/readyz", _ready, methods=["GET", "HEAD"])
-    router.add_api_route("/health", _healthy, methods=["GET", "HEAD"])
+    router, probes = APIRouter(prefix=prefix, tags=["health"]), Probes()
+
+    @router.api_route("/livez", methods=["GET", "HEAD"])
+    async def alive() -> Alive:
+        return Alive()
+
+    @router.api_route("/readyz", methods=["GET", "HEAD"])
+    async def ready(database: _Database, response: Response) -> Ping:
+        return _answered(await probes.pinged(database, readers=False), response)
+
+    @router.api_route("/health", methods=["GET", "HEAD"])
+    async def healthy(database: _Database, response: Response) -> Ping:
+        return _answered(await probes.pinged(database), response)
+
     router.add_api_route("/health", _options, methods=["OPTIONS"], status_code=204)
     return router
-
-
-async def _alive() -> Alive:
-    return Alive()
-
-
-async def _ready(database: _Database, response: Response) -> Ping:
-    return _answered(await pinged(database, readers=False), response)
-
-
-async def _healthy(database: _Database, response: Response) -> Ping:
-    return _answered(await pinged(database), response)
 
 
 async def _options(response: Response) -> None:
