@@ -31,7 +31,9 @@ from dbops.errors import (
     TransactionAbortedError,
 )
 from dbops.integrations.fastapi import (
+    AppDatabase,
     Context,
+    OwnReader,
     Reader,
     Writer,
     answer_errors,
@@ -40,6 +42,7 @@ from dbops.integrations.fastapi import (
     lifespan,
     metrics,
     prepared,
+    remember,
     trace,
 )
 from tests.conftest import RunDbops, Served, new_name, until_table
@@ -110,6 +113,17 @@ def application(served: Served, **flags: object) -> FastAPI:
     async def wrong(reader: Reader) -> None:
         await reader.execute(ADD, {"n": 1})
 
+    @app.get("/own")
+    async def own(reader: OwnReader) -> object:
+        return await reader.scalar(COUNT)
+
+    @app.post("/own", status_code=201)
+    async def add(database: AppDatabase, response: Response) -> None:
+        async with database.writer() as session:
+            await session.execute(ADD, {"n": 1})
+            await session.commit()
+        await remember(response, database, for_s=30)
+
     return app
 
 
@@ -151,6 +165,40 @@ async def test_a_swallowed_error_is_never_told_as_a_success(
 ) -> None:
     assert (await client.post("/swallowed/1")).status_code == 500
     assert await rows(table) == 0
+
+
+@pytest.fixture
+async def paused(served: Served, table: Connection) -> AsyncGenerator[None]:
+    """The standby receives, and does not replay."""
+    standby = await connect(served.reader, application_name="admin")
+    await standby.execute("SELECT pg_wal_replay_pause()")
+    try:
+        async with asyncio.timeout(10):
+            while (
+                await standby.fetchval("SELECT pg_get_wal_replay_pause_state()")
+                != "paused"
+            ):
+                await asyncio.sleep(0.01)
+        yield
+    finally:
+        await standby.execute("SELECT pg_wal_replay_resume()")
+        await standby.close()
+
+
+async def test_a_client_sees_what_it_has_written(
+    client: httpx.AsyncClient, paused: None
+) -> None:
+    assert (await client.post("/own")).status_code == 201
+    assert (await client.get("/own")).json() == 1
+    async with httpx.AsyncClient(base_url=client.base_url) as stranger:
+        assert (await stranger.get("/own")).json() == 0
+        # Who sends nonsense is a stranger too; who knows no position asks the writer.
+        for words in ("nonsense", "1/2/3", "-1/0", "F" * 99, '"', "é"):
+            header = f"dbops_after={words}".encode()
+            answer = await stranger.get("/own", headers=[(b"Cookie", header)])
+            assert (answer.status_code, answer.json()) == (200, 0)
+        answer = await stranger.get("/own", headers={"Cookie": "dbops_after="})
+        assert answer.json() == 1
 
 
 @pytest.mark.parametrize("kind", ["streamed", "behind"])

@@ -20,8 +20,17 @@ Example:
 
 from dbops.integrations.fastapi.answers import answer_errors
 from dbops.integrations.fastapi.health import health
-from dbops.integrations.fastapi.lifespan import database_of, lifespan
+from dbops.integrations.fastapi.lifespan import (
+    AppDatabase,
+    database_of,
+    lifespan,
+)
 from dbops.integrations.fastapi.metrics import PoolCollector, metrics
+from dbops.integrations.fastapi.own_writes import (
+    OwnReader,
+    provide_own_reader,
+    remember,
+)
 from dbops.integrations.fastapi.sessions import (
     Context,
     Reader,
@@ -34,7 +43,9 @@ from dbops.integrations.fastapi.setup import prepared
 from dbops.integrations.fastapi.tracing import trace
 
 __all__ = [
+    "AppDatabase",
     "Context",
+    "OwnReader",
     "PoolCollector",
     "Reader",
     "Writer",
@@ -45,7 +56,9 @@ __all__ = [
     "metrics",
     "prepared",
     "provide_context",
+    "provide_own_reader",
     "provide_reader",
     "provide_writer",
+    "remember",
     "trace",
 ]

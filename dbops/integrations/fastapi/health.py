@@ -1,16 +1,14 @@
 """Is the application alive, is it ready, and are both servers well?"""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 
-from dbops.engine.database import Database
-from dbops.integrations.fastapi.lifespan import database_of
+from dbops.integrations.fastapi.lifespan import AppDatabase
 from dbops.integrations.fastapi.pinged import Probes
 from dbops.operations.ping import Ping
 from dbops.results import Model, Status
 
-_Database = Annotated[Database, Depends(database_of)]
 _UNAVAILABLE = 503
 _ALLOWED = "GET, HEAD, OPTIONS"
 
@@ -43,11 +41,11 @@ def health(*, prefix: str = "") -> APIRouter:
         return Alive()
 
     @router.api_route("/readyz", methods=["GET", "HEAD"])
-    async def ready(database: _Database, response: Response) -> Ping:
+    async def ready(database: AppDatabase, response: Response) -> Ping:
         return _answered(await probes.pinged(database, readers=False), response)
 
     @router.api_route("/health", methods=["GET", "HEAD"])
-    async def healthy(database: _Database, response: Response) -> Ping:
+    async def healthy(database: AppDatabase, response: Response) -> Ping:
         return _answered(await probes.pinged(database), response)
 
     router.add_api_route("/health", _options, methods=["OPTIONS"], status_code=204)

@@ -3,8 +3,9 @@
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Annotated
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.requests import HTTPConnection
 
 from dbops.engine.database import Database
@@ -76,3 +77,7 @@ def database_of(connection: HTTPConnection) -> Database:
             phase="settings",
         )
     return found
+
+
+AppDatabase = Annotated[Database, Depends(database_of)]
+"""The application's database, for what a session that is provided cannot do."""

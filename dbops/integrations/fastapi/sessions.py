@@ -12,26 +12,23 @@ from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dbops.engine.context import Context as Opened
-from dbops.engine.database import Database
-from dbops.integrations.fastapi.lifespan import database_of
-
-_Database = Annotated[Database, Depends(database_of)]
+from dbops.integrations.fastapi.lifespan import AppDatabase
 
 
-async def provide_context(database: _Database) -> AsyncGenerator[Opened]:
+async def provide_context(database: AppDatabase) -> AsyncGenerator[Opened]:
     """Open what `Context` is; a key for `dependency_overrides`."""
     async with database.context() as context:
         yield context
 
 
-async def provide_writer(database: _Database) -> AsyncGenerator[AsyncSession]:
+async def provide_writer(database: AppDatabase) -> AsyncGenerator[AsyncSession]:
     """Open what `Writer` is; a key for `dependency_overrides`."""
     async with database.writer() as session:
         yield session
         await session.commit()
 
 
-async def provide_reader(database: _Database) -> AsyncGenerator[AsyncSession]:
+async def provide_reader(database: AppDatabase) -> AsyncGenerator[AsyncSession]:
     """Open what `Reader` is; a key for `dependency_overrides`."""
     async with database.reader() as session:
         yield session
@@ -40,8 +37,8 @@ async def provide_reader(database: _Database) -> AsyncGenerator[AsyncSession]:
 Context = Annotated[Opened, Depends(provide_context, scope="function")]
 """A writer, committed before the response, and a reader with a snapshot.
 
-FastAPI makes the headers before the commit: who wants to give the client a token opens
-`Database.writer` in the handler, commits, and takes it then.
+Neither is of use after its route: what a streamed body or a background task does, opens
+a session of `AppDatabase`.
 """
 
 Writer = Annotated[AsyncSession, Depends(provide_writer, scope="function")]

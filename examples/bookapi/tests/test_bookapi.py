@@ -8,8 +8,6 @@ from typing import Any
 
 import httpx
 
-from bookapi.remember import COOKIE, remembered
-from dbops import Token
 from dbops.engine.connect import Connection
 
 Block = Callable[[], AbstractAsyncContextManager[None]]
@@ -70,24 +68,6 @@ async def test_who_wrote_an_article_sees_it_at_once(
         made = await client.post("/articles", json=article(f"number-{number}"))
         assert made.status_code == 201
         assert f"number-{number}" in await slugs(client)
-
-
-async def test_a_cookie_can_hold_anything(client: httpx.AsyncClient) -> None:
-    for words in ("nonsense", "1/2/3", "-1/0", "F" * 99, '"', "é"):
-        assert remembered(words) is None
-        header = f"{COOKIE}={words}".encode()
-        answer = await client.get("/articles", headers=[(b"Cookie", header)])
-        assert answer.status_code == 200
-
-
-async def test_a_position_that_nobody_knows_leads_to_the_writer(
-    client: httpx.AsyncClient, paused: Block
-) -> None:
-    assert remembered("") == Token(None)
-    async with paused(), stranger(client) as other:
-        await client.post("/articles", json=article())
-        answer = await other.get("/articles", headers={"Cookie": f"{COOKIE}="})
-        assert [it["slug"] for it in answer.json()["items"]] == ["one"]
 
 
 async def test_a_list_comes_in_pages(client: httpx.AsyncClient) -> None:

@@ -5,10 +5,10 @@ from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Header, HTTPException, Query, Response
 
-from bookapi.remember import Db, OwnReader, remember
 from bookapi.repository import ArticleRepository, KeyReusedError, SlugTakenError
 from bookapi.schemas import ArticleIn, ArticleOut, Page
 from bookapi.settings import OwnSettings
+from dbops.integrations.fastapi import AppDatabase, OwnReader, remember
 
 router = APIRouter(prefix="/articles", tags=["articles"])
 
@@ -35,7 +35,7 @@ async def listed(
 @router.post("", status_code=201)
 async def created(
     article: ArticleIn,
-    database: Db,
+    database: AppDatabase,
     settings: OwnSettings,
     response: Response,
     key: Key = None,
