@@ -342,6 +342,16 @@ async def test_probes_at_the_same_time_share_their_connections(
         assert proxied.writer.connections == 2
 
 
+async def test_probes_are_in_the_schema_once_each(served: Served) -> None:
+    # A name that two of them have would be a warning.
+    paths = application(served).openapi()["paths"]
+    for path in ("/livez", "/readyz", "/health"):
+        assert list(paths[path]) == ["get"]
+    answers = paths["/health"]["get"]["responses"]
+    bodies = [answers[it]["content"]["application/json"] for it in ("200", "503")]
+    assert bodies[0] == bodies[1]
+
+
 async def test_probes_of_silent_servers_are_answered(proxied: Proxied) -> None:
     async with served_app(proxied.app) as client:
         proxied.reader.freeze()

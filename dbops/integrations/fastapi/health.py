@@ -1,6 +1,6 @@
 """Is the application alive, is it ready, and are both servers well?"""
 
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, Response
 
@@ -36,19 +36,31 @@ def health(*, prefix: str = "") -> APIRouter:
     """
     router, probes = APIRouter(prefix=prefix, tags=["health"]), Probes()
 
-    @router.api_route("/livez", methods=["GET", "HEAD"])
     async def alive() -> Alive:
         return Alive()
 
-    @router.api_route("/readyz", methods=["GET", "HEAD"])
     async def ready(database: AppDatabase, response: Response) -> Ping:
         return _answered(await probes.pinged(database, readers=False), response)
 
-    @router.api_route("/health", methods=["GET", "HEAD"])
     async def healthy(database: AppDatabase, response: Response) -> Ping:
         return _answered(await probes.pinged(database), response)
 
-    router.add_api_route("/health", _options, methods=["OPTIONS"], status_code=204)
+    bad: dict[int | str, dict[str, Any]] = {_UNAVAILABLE: {"model": Ping}}
+    for path, answer, others in (
+        ("/livez", alive, None),
+        ("/readyz", ready, bad),
+        ("/health", healthy, bad),
+    ):
+        router.add_api_route(path, answer, methods=["GET"], responses=others)
+        # In the schema, a route of two methods would be two of one name.
+        router.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)
+    router.add_api_route(
+        "/health",
+        _options,
+        methods=["OPTIONS"],
+        status_code=204,
+        include_in_schema=False,
+    )
     return router
 
 
