@@ -85,8 +85,14 @@ def _mode(endpoint: Endpoint) -> SslMode:
 
 def _root(endpoint: Endpoint) -> str | None:
     """Return the authorities that were named, or libpq's file where that exists."""
-    own = Path("~/.postgresql/root.crt").expanduser()
-    return endpoint.sslrootcert or (str(own) if own.is_file() else None)
+    if endpoint.sslrootcert:
+        return endpoint.sslrootcert
+    try:
+        own = Path("~/.postgresql/root.crt").expanduser()
+        return str(own) if own.is_file() else None
+    except (OSError, RuntimeError):
+        # A container's user may have no home, or root's, which it may not look into.
+        return None
 
 
 def _context(

@@ -154,6 +154,14 @@ async def test_libpqs_own_file_of_authorities_is_used(
             assert await ours(tls_server.at(sslmode=mode)) == expected
 
 
+async def test_a_home_that_nobody_can_look_into_has_no_such_file(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A name that is too long, because root may look everywhere.
+    monkeypatch.setenv("HOME", "/" + "x" * 300)
+    assert await ours(replace(pair.writer, sslmode=None)) == "plain"
+
+
 @pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
 async def test_without_a_file_the_systems_authorities_decide(
     tls_server: TlsServer, monkeypatch: pytest.MonkeyPatch, mode: SslMode
