@@ -87,6 +87,97 @@ def test_automatic_mode_runs_each_session_on_its_tests_loop(
     passed(run_pytest({**NOTES, **files, "pytest.ini": ini}), 7)
 
 
+PAST_THE_SESSION = """
+import asyncio
+import pytest
+from models import notes
+from sqlalchemy import func, insert, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+from steps import COUNT, add_note
+
+@pytest.fixture(autouse=True)
+async def nothing_is_there(dbops_session):
+    assert await dbops_session.scalar(COUNT) == 0
+
+async def test_commits_its_connection(dbops_session):
+    await add_note(dbops_session, "stays")
+    await (await dbops_session.connection()).commit()
+
+async def test_says_commit(dbops_session):
+    await add_note(dbops_session, "stays")
+    await dbops_session.execute(text("COMMIT"))
+
+@pytest.mark.parametrize("word", ["COMMIT", "ROLLBACK"])
+async def test_writes_after_the_end(dbops_session, word):
+    with pytest.raises(DBAPIError, match="read-only transaction"):
+        await dbops_session.execute(text(word))
+        await dbops_session.execute(insert(notes).values(title="too late"))
+
+async def test_second_session(dbops_session):
+    await add_note(dbops_session, "first")
+    async with AsyncSession(dbops_session.bind) as second:
+        await add_note(second, "second")
+        await second.execute(insert(notes).values(title="third"))
+        await second.rollback()
+    assert await dbops_session.scalar(COUNT) == 2
+
+async def test_leaves_a_task(dbops_session):
+    await add_note(dbops_session, "nothing")
+    lasting = dbops_session.execute(text("SELECT pg_sleep(30)"))
+    task = asyncio.create_task(lasting)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    dbops_session.info["task"] = task
+    await asyncio.sleep(0.1)
+
+async def test_ends_its_own_server_process(dbops_session):
+    await add_note(dbops_session, "nothing")
+    ends = text("SELECT pg_terminate_backend(pg_backend_pid())")
+    with pytest.raises(DBAPIError):
+        await dbops_session.execute(ends)
+
+async def test_closes_everything(dbops_session):
+    await add_note(dbops_session, "nothing")
+    await dbops_session.bind.close()
+
+async def test_the_last():
+    pass
+"""
+
+
+def test_nothing_stays_whatever_a_test_does_past_its_session(
+    run_pytest: RunPytest,
+) -> None:
+    files = {"steps.py": STEPS, "test_it.py": PAST_THE_SESSION}
+    ran = run_pytest({**NOTES, **files}, "--asyncio-mode=auto")
+    # COMMIT alone is in no way kept from what it does.
+    assert "9 passed, 3 errors" in ran.out, ran.out
+    assert ran.out.count("dbops: the test has committed the transaction") == 3
+    assert ran.out.count("hint: commit by session.commit()") == 3
+    for test in ("commits_its_connection", "says_commit", "writes_after_the_end[COM"):
+        assert f"ERROR at teardown of test_{test}" in ran.out
+    assert "Traceback" not in ran.out + ran.err
+
+
+def test_a_test_that_both_plugins_run_is_refused(run_pytest: RunPytest) -> None:
+    tests = """
+    import pytest
+
+    @pytest.mark.anyio
+    async def test_one(dbops_session):
+        pass
+
+    @pytest.mark.anyio
+    async def test_two(dbops_database):
+        pass
+    """
+    files = {**NOTES, "test_it.py": tests}
+    ran = run_pytest(files, "--asyncio-mode=auto")
+    assert "1 passed, 1 error" in ran.out, ran.out
+    assert "dbops: dbops_session is for one event loop, and both" in ran.out
+    assert "hint: set asyncio_mode = strict" in ran.out
+
+
 def test_strict_mode_and_anyio_work_side_by_side(run_pytest: RunPytest) -> None:
     tests = """
     @pytest.mark.asyncio

@@ -2,7 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator
+import signal
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +18,7 @@ from dbops.integrations.testing.database import PairDatabase
 from dbops.integrations.testing.databases import Databases
 from dbops.integrations.testing.template import found_project, prepare
 from dbops.integrations.testing.thread import LoopThread
+from dbops.local.cleanup import finish
 from dbops.local.state import Pair
 from dbops.settings import load_settings
 
@@ -300,3 +305,29 @@ def test_an_error_in_the_thread_is_raised_here(thread: LoopThread) -> None:
 
     with pytest.raises(DbopsError, match="no"):
         thread.call(fails())
+
+
+def test_who_is_interrupted_while_entering_clears_up_all_the_same() -> None:
+    steps = []
+
+    @asynccontextmanager
+    async def slow() -> AsyncGenerator[None]:
+        try:
+            steps.append("entered")
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            await asyncio.sleep(60)
+            yield
+        finally:
+            await finish(clear_up())
+
+    async def clear_up() -> None:
+        await asyncio.to_thread(time.sleep, 0.2)
+        steps.append("cleared up")
+
+    def enter() -> None:
+        with LoopThread() as thread:
+            thread.enter(slow())
+
+    with pytest.raises(KeyboardInterrupt):
+        enter()
+    assert steps == ["entered", "cleared up"]

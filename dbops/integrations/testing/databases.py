@@ -23,6 +23,7 @@ _FREE = """
     SELECT count(pg_catalog.pg_terminate_backend(a.pid))
       FROM pg_catalog.pg_stat_activity a WHERE a.datname = $1::text
 """
+_STATUS = "SELECT pg_catalog.pg_xact_status($1::text::pg_catalog.xid8)"
 _POSITION = "SELECT pg_catalog.pg_current_wal_flush_lsn()::text"
 _HAS_REPLAYED = """
     SELECT NOT pg_catalog.pg_is_in_recovery()
@@ -81,6 +82,18 @@ class Databases:
             DbopsError: If the server cannot, or is gone.
         """
         self._thread.call(self._drop(database.name))
+
+    def has_committed(self, transaction: str) -> bool:
+        """Say whether a transaction was committed, in whichever database.
+
+        Raises:
+            DbopsError: If the server is gone.
+        """
+        return self._thread.call(self._has_committed(transaction))
+
+    async def _has_committed(self, transaction: str) -> bool:
+        async with self._connections.to(self._pair.writer) as writer:
+            return bool(await writer.fetchval(_STATUS, transaction) == "committed")
 
     async def _create(self, name: str, template: str) -> str:
         """Copy `template`; return how far the standby has to come to have it."""

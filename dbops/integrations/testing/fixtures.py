@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from dbops.integrations.testing.database import PairDatabase
     from dbops.integrations.testing.databases import Databases
+    from dbops.integrations.testing.shared import Shared
     from dbops.integrations.testing.thread import LoopThread
     from dbops.local.state import Pair
     from dbops.settings import Settings
@@ -129,24 +130,26 @@ def dbops_database(
 @pytest.fixture(scope="session")
 def _dbops_shared(
     _dbops_databases: "Databases", dbops_template: "PairDatabase"
-) -> "Generator[PairDatabase]":
-    from dbops.integrations.testing.told import told  # noqa: PLC0415 # see above
+) -> "Generator[Shared]":
+    from dbops.integrations.testing.shared import Shared  # noqa: PLC0415 # see above
+    from dbops.integrations.testing.told import told  # noqa: PLC0415 # same
 
+    shared = Shared(_dbops_databases, dbops_template)
+    yield shared
     with told():
-        database = _dbops_databases.create("shared", dbops_template.name)
-    yield database
-    with told():
-        _dbops_databases.drop(database)
+        shared.drop()
 
 
 @pytest.fixture
 async def _dbops_session_by_anyio(
-    _dbops_shared: "PairDatabase",
+    _dbops_shared: "Shared",
 ) -> "AsyncGenerator[AsyncSession]":
     from dbops.integrations.testing.session import rolled_back  # noqa: PLC0415 # see above
+    from dbops.integrations.testing.told import told  # noqa: PLC0415 # same
 
-    async with rolled_back(_dbops_shared) as session:
-        yield session
+    with told():
+        async with rolled_back(_dbops_shared) as session:
+            yield session
 
 
 @pytest.fixture

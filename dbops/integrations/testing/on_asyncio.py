@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 if TYPE_CHECKING:
-    from dbops.integrations.testing.database import PairDatabase
+    from dbops.integrations.testing.shared import Shared
 
 _SCOPES = ("function", "class", "module", "package", "session")
 
@@ -36,11 +36,13 @@ def _name(scope: str) -> str:
 
 def _made(scope: Any) -> Any:  # noqa: ANN401 # pytest-asyncio's own types
     @pytest_asyncio.fixture(name=_name(scope), loop_scope=scope)
-    async def session(_dbops_shared: "PairDatabase") -> AsyncGenerator[object]:
+    async def session(_dbops_shared: "Shared") -> AsyncGenerator[object]:
         from dbops.integrations.testing.session import rolled_back  # noqa: PLC0415 # SQLAlchemy
+        from dbops.integrations.testing.told import told  # noqa: PLC0415 # same
 
-        async with rolled_back(_dbops_shared) as opened:
-            yield opened
+        with told():
+            async with rolled_back(_dbops_shared) as opened:
+                yield opened
 
     return session
 

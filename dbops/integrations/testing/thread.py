@@ -81,3 +81,6 @@ class LoopThread:
 
     async def _until_over(self) -> None:
         await self._is_over.wait()
+        # What was cancelled may still be clearing up, by tasks of its own.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others)
