@@ -1,17 +1,18 @@
 """What the pooled connections of each driver promise to SQLAlchemy alike.
 
-- BEGIN that finds its connection dead is said again on a new one: nothing has been done
-  yet, so nothing can be done twice.
-- So is the first statement that stands by itself, where it cannot write.
+- A connection that is found dead by the first word that it is to carry is replaced, and
+  the word is said again: BEGIN, or a statement that stands by itself and cannot write.
+  Later it is not: locks and settings of the session would be gone, and nobody told.
 - COMMIT that the server answers with ROLLBACK, as it does after an error that somebody
   has swallowed, is an error; so is one that nobody answers, and that is never repeated.
+  Every other error of COMMIT means that nothing was committed.
 - Whether a pooled connection lives is asked in one round trip, and not at all of one
   that was used a moment ago.
 """
 
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from sqlalchemy import Connection, ExecutionContext
 from sqlalchemy.util import await_only, greenlet_spawn
@@ -41,6 +42,8 @@ ALONE = "dbops_alone"
 TAKE_SNAPSHOT = "SELECT pg_catalog.pg_current_snapshot();"
 """What is said right after a BEGIN whose snapshot has to be of this moment."""
 
+T = TypeVar("T")
+
 # The server's classes for a connection that broke and for a server that stops: with
 # them it says nothing about the fate of a COMMIT.
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -65,6 +68,8 @@ class Adapted:
     """Whether the statement stands by itself: it gets no BEGIN, and cannot write."""
     after_begin: str
     """What the next BEGIN takes along."""
+    has_said_commit: bool
+    """Whether the last COMMIT has left, as far as the driver knows."""
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 # the base's
         super().__init__(*args, **options)
@@ -73,6 +78,7 @@ class Adapted:
         self.is_unheard = True
         self.is_alone = False
         self.after_begin = ""
+        self.has_said_commit = self._is_committing = False
 
     @property
     def is_closed(self) -> bool:
@@ -92,14 +98,15 @@ class Adapted:
             alone: Ask a question, because there will be no BEGIN. Else it is BEGIN, and
                 its snapshot is taken.
         """
+        self.stand(alone=alone)
         if alone:
             self._ask()
-        elif not self._has_begun():
-            self.after_begin = TAKE_SNAPSHOT
-            try:
-                await_only(self._start_transaction())
-            finally:
-                self.after_begin = ""
+            return
+        self.after_begin = TAKE_SNAPSHOT
+        try:
+            await_only(self.begin())
+        finally:
+            self.after_begin = ""
 
     def stand(self, *, alone: bool) -> None:
         """Let the statement that comes stand by itself, or within a transaction.
@@ -116,21 +123,68 @@ class Adapted:
             )
         self.is_alone = alone
 
+    async def begin(self) -> None:
+        """Begin a transaction, unless one has begun or the statement needs none."""
+        if self.is_alone or self.autocommit or self._has_begun():
+            return
+        try:
+            await self._begun()
+        except self.dbapi.Error:
+            if not (self.is_unheard and await self._is_replaced()):
+                raise
+            await self._begun()
+        self.is_unheard = False
+
+    async def said(self, say: Callable[[], Awaitable[T]]) -> T:
+        """Say a statement; again where it is the first, alone, and not heard."""
+        try:
+            told = await say()
+        except self.dbapi.Error:
+            may_repeat = self.is_unheard and self.is_alone
+            if not (may_repeat and await self._is_replaced()):
+                raise
+            told = await say()
+        self.is_unheard = False
+        return told
+
     def commit(self) -> None:
         """Commit what has begun, and believe what the server says about it."""
         if not self._has_begun():
             return
+        if self._is_committing:  # by another task, and who knows how that ends
+            raise CommitUnknownError
+        if self.is_closed:
+            raise never_sent()
+        self._is_committing = True
         try:
             says = await_only(self._say_commit())
-        except Exception as error:  # whatever it is, it is no answer
-            if not _is_answer(error):
-                # Whatever else it was asked could be taken for the answer.
-                self._connection.terminate()
-                raise CommitUnknownError from error
-            self._handle_exception(error)
+        except Exception as error:  # noqa: BLE001 # whatever it is, its outcome is told
+            self._explain(error)
+        finally:
+            self._is_committing = False
         self.used_at = monotonic()
         if says == "ROLLBACK":
             raise TransactionAbortedError
+
+    def _explain(self, error: Exception) -> NoReturn:
+        """Tell what has become of a COMMIT that failed."""
+        if _is_answer(error):
+            self._handle_exception(error)
+        was_closed = self.is_closed
+        # Whatever else it was asked could be taken for the answer.
+        self._connection.terminate()
+        if self.has_said_commit:
+            raise CommitUnknownError from error
+        if was_closed:
+            raise never_sent() from error
+        # The driver's own words about its use.
+        self._handle_exception(error)
+
+    def rollback(self) -> None:
+        """Roll back what has begun; the server has, where the connection ended."""
+        if self._has_begun() and not self.is_closed:
+            super().rollback()  # type: ignore[misc] # the class for the driver has it
+        self.used_at = monotonic()
 
     def _ask(self) -> None:
         try:
@@ -140,29 +194,13 @@ class Adapted:
         except Exception as error:  # noqa: BLE001 # translated by the driver's class
             self._handle_exception(error)
 
-    async def _on_a_living_one(self, begin: Callable[[], Awaitable[None]]) -> None:
-        """Begin; on a new connection where this one is found dead."""
+    async def _begun(self) -> None:
         try:
-            await self._begun(begin)
-        except self.dbapi.Error:
-            if not await self._is_replaced():
-                raise
-            await self._begun(begin)
-
-    async def _begun(self, begin: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await begin()
+            await self._say_begin()
         except TimeoutError as error:
+            # Who uses it next would wait once more.
+            self._connection.terminate()
             raise silent() from error
-
-    async def may_repeat(self) -> bool:
-        """Whether what failed can be said again, on the connection there is by now.
-
-        Only if it was the first that was said, and is read only, and stands by itself.
-        """
-        is_first = self.is_unheard and self.is_alone
-        self.is_unheard = False
-        return is_first and await self._is_replaced()
 
     async def _is_replaced(self) -> bool:
         """Open another connection in the place of this one, if it has ended."""
@@ -175,10 +213,11 @@ class Adapted:
         return True
 
     if TYPE_CHECKING:  # what the class for the driver has
+        autocommit: bool
 
         def _has_begun(self) -> bool: ...
 
-        async def _start_transaction(self) -> None: ...
+        async def _say_begin(self) -> None: ...
 
         async def _say_commit(self) -> str: ...
 
@@ -197,7 +236,12 @@ class StandingContext(ExecutionContext):
         super().pre_exec()
         adapted = self.root_connection.connection.dbapi_connection
         assert isinstance(adapted, Adapted)  # as our engines have it  # noqa: S101
-        adapted.stand(alone=self.execution_options.get(ALONE, False))
+        alone = self.execution_options.get(ALONE, False)
+        # The server keeps a cursor, and its rows come later, within a transaction.
+        adapted.stand(alone=alone and not self._is_server_side)
+
+    if TYPE_CHECKING:
+        _is_server_side: bool
 
 
 def speak(connection: Connection) -> None:
@@ -214,6 +258,15 @@ def speak(connection: Connection) -> None:
         adapted.speak(alone=alone)
     except BaseException as error:  # noqa: BLE001 # as SQLAlchemy does around BEGIN
         connection._handle_dbapi_exception(error, None, None, None, None)  # noqa: SLF001 # and there is no public way
+
+
+def never_sent() -> UnreachableError:
+    """Return the error for a transaction whose COMMIT has not left."""
+    return UnreachableError(
+        "the connection ended before COMMIT could be sent: nothing was committed",
+        hint="try the whole transaction again",
+        phase="commit",
+    )
 
 
 def silent() -> UnreachableError:

@@ -1,7 +1,6 @@
 """SQLAlchemy's dialect for asyncpg, exact about a transaction's first and last word."""
 
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 
 from sqlalchemy.dialects.postgresql.asyncpg import (
@@ -34,14 +33,8 @@ class Cursor(AsyncAdapt_asyncpg_cursor):
 
     @override
     async def _prepare_and_execute(self, operation: Any, parameters: Any) -> None:
-        adapted = self._adapt_connection
-        try:
-            await super()._prepare_and_execute(operation, parameters)
-        except adapted.dbapi.Error:
-            if not await adapted.may_repeat():
-                raise
-            await super()._prepare_and_execute(operation, parameters)
-        adapted.is_unheard = False
+        say = super()._prepare_and_execute
+        await self._adapt_connection.said(lambda: say(operation, parameters))
 
 
 class AdaptedAsyncpg(Adapted, AsyncAdapt_asyncpg_connection):
@@ -51,11 +44,13 @@ class AdaptedAsyncpg(Adapted, AsyncAdapt_asyncpg_connection):
 
     @override
     def rollback(self) -> None:
+        if self._execute_mutex.locked():
+            # By a task that has outlived its session: nobody else may wait for it.
+            await_only(self._connection.close())
         super().rollback()
-        if self._connection.is_in_transaction() and not self.is_closed:
+        if not self.is_closed and self._connection.is_in_transaction():
             # Begun by a statement, so SQLAlchemy knows nothing of it.
             await_only(self._end_whatever_began())
-        self.used_at = monotonic()
 
     async def _end_whatever_began(self) -> None:
         try:
@@ -65,9 +60,9 @@ class AdaptedAsyncpg(Adapted, AsyncAdapt_asyncpg_connection):
 
     @override
     async def _start_transaction(self) -> None:
-        if not self.is_alone and not self.autocommit:
-            await self._on_a_living_one(self._say_begin)
+        await self.begin()
 
+    @override
     async def _say_begin(self) -> None:
         self._connection.after_begin = self.after_begin
         await super()._start_transaction()
@@ -79,7 +74,12 @@ class AdaptedAsyncpg(Adapted, AsyncAdapt_asyncpg_connection):
     @override
     async def _say_commit(self) -> str:
         assert self._transaction is not None  # it has begun  # noqa: S101
-        await self._call_and_discard(self._transaction.commit)
+        count = self._connection.counter()
+        before = count()
+        try:
+            await self._call_and_discard(self._transaction.commit)
+        finally:
+            self.has_said_commit = count() > before
         status: str = self._connection.last_status
         return status
 

@@ -1,6 +1,7 @@
 """The driver's connection, which ends in time whatever happens."""
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -56,6 +57,14 @@ class BoundedConnection(Connection):
             self.after_begin = ""
         self.last_status = await super().execute(query, *args, timeout=timeout)
         return self.last_status
+
+    def counter(self) -> Callable[[], int]:
+        """Return what counts the statements that have left, also once it is closed.
+
+        What the driver refuses to send is none of them.
+        """
+        protocol = self._protocol  # type: ignore[attr-defined] # asyncpg shows it nowhere else
+        return lambda: int(protocol.queries_count)
 
     def reported(self, name: str) -> str | None:
         """Return a setting that the server reports by itself; None for any other."""

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.abc import AdaptContext, PQGen
 from psycopg.adapt import AdaptersMap
+from psycopg.errors import Diagnostic
 from psycopg.pq import TransactionStatus
 from psycopg.waiting import wait_async
 from typing_extensions import override
@@ -37,13 +38,22 @@ class BoundedPsycopg(psycopg.AsyncConnection[Row]):
         self.close_limit_s = CLOSE_TIMEOUT_S
         self.command_limit_s: float | None = None
         self._ending: asyncio.Task[None] | None = None
+        self._is_dismissed = False
+        self.add_notice_handler(self._heed)
 
     def is_closed(self) -> bool:
         """Whether it has ended, as far as the socket has heard."""
         for _ in range(2):  # the server's last words, and that it has hung up
             with suppress(psycopg.OperationalError):
                 self.pgconn.consume_input()
+                self.pgconn.is_busy()  # which reads what was consumed
+        if self._is_dismissed:
+            self.terminate()
         return self.closed
+
+    def _heed(self, words: Diagnostic) -> None:
+        """Take the server's farewell for the end, whether its line is cut or not."""
+        self._is_dismissed |= words.severity_nonlocalized == "FATAL"
 
     async def say(self, words: str) -> str:
         """Execute, and return what the server says that it has done.

@@ -7,7 +7,6 @@ had given names, the server is told at once to forget all of them.
 """
 
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 
 import psycopg
@@ -37,34 +36,25 @@ class _Begins(AsyncAdapt_psycopg_cursor):
 
     @override
     async def _execute_async(self, operation: Any, parameters: Any) -> Any:
-        await self._begin()
-        adapted = self._adapt_connection
-        try:
-            found = await super()._execute_async(operation, parameters)
-        except psycopg.Error:
-            if not await adapted.may_repeat():
-                raise
+        adapted, execute = self._adapt_connection, super()._execute_async
+        await adapted.begin()
+
+        async def say() -> Any:  # noqa: ANN401 # as the base
             self._follow()
-            found = await super()._execute_async(operation, parameters)
-        adapted.is_unheard = False
-        return found
+            return await execute(operation, parameters)
+
+        return await adapted.said(say)
 
     @override
     async def _executemany_async(self, operation: Any, seq_of_parameters: Any) -> Any:
-        await self._begin()
-        return await super()._executemany_async(operation, seq_of_parameters)
-
-    async def _begin(self) -> None:
-        adapted = self._adapt_connection
-        if adapted.is_alone or adapted.autocommit or adapted._has_begun():  # noqa: SLF001 # our own below
-            return
-        await adapted._start_transaction()  # noqa: SLF001 # same
+        await self._adapt_connection.begin()
         self._follow()
+        return await super()._executemany_async(operation, seq_of_parameters)
 
     def _follow(self) -> None:
         """Go on with the connection that the adapter has now."""
         adapted = self._adapt_connection
-        if self._connection is not adapted._connection:  # noqa: SLF001 # same
+        if self._connection is not adapted._connection:  # noqa: SLF001 # our own below
             self._connection = adapted._connection  # noqa: SLF001 # same
             self._cursor = self._make_new_cursor(self._connection)
 
@@ -136,21 +126,12 @@ class AdaptedPsycopg(Adapted, AsyncAdapt_terminate, AsyncAdapt_psycopg_connectio
         self._is_deferrable = value
 
     @override
-    def rollback(self) -> None:
-        if self._has_begun() and not self.closed:
-            super().rollback()
-        self.used_at = monotonic()
-
-    @override
-    async def _start_transaction(self) -> None:
-        await self._on_a_living_one(self._say_begin)
-
-    @override
     def _has_begun(self) -> bool:
         return bool(
             self._connection.pgconn.transaction_status != TransactionStatus.IDLE
         )
 
+    @override
     async def _say_begin(self) -> None:
         words = ["BEGIN"]
         if self._level is not None:
@@ -163,6 +144,7 @@ class AdaptedPsycopg(Adapted, AsyncAdapt_terminate, AsyncAdapt_psycopg_connectio
 
     @override
     async def _say_commit(self) -> str:
+        self.has_said_commit = True
         says: str = await self._connection.say("COMMIT;")
         return says
 

@@ -30,7 +30,7 @@ from dbops.engine.database import Database
 from dbops.errors import CommitUnknownError, DbopsError, UnreachableError
 from dbops.local.throwaway import throwaway
 from dbops.settings import load_settings
-from tests.conftest import Served, new_name, until_reachable
+from tests.conftest import Served, both_drivers, new_name, until_reachable
 from tests.faults.proxy import deaf, impostor, proxy
 
 ADD = text("INSERT INTO t VALUES (:n)")
@@ -212,6 +212,7 @@ async def test_backends_that_are_killed_under_load_lose_no_acknowledged_commit(
     assert sum(survived.failed.values()) <= 10 * WORKERS, survived
 
 
+@both_drivers
 @pytest.mark.parametrize("rests_s", [0.05, 0.6])
 @pytest.mark.parametrize("how", ["writer", "reader", "alone"])
 async def test_a_farewell_that_nobody_listened_to_is_not_passed_on(
@@ -220,7 +221,12 @@ async def test_a_farewell_that_nobody_listened_to_is_not_passed_on(
     async with proxy(served.writer) as network:
         url = network.before(served.writer).url(show_password=True)
         settings = served.settings(
-            database_url=url, database_reader_url=url, pool_size=1, max_overflow=0
+            database_url=url,
+            database_reader_url=url,
+            pool_size=1,
+            max_overflow=0,
+            # Whoever waits for an answer to what nobody heard fails.
+            command_timeout="2s",
         )
         async with Database(settings) as database:
 

@@ -7,14 +7,20 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dbops.engine.connect import Connection, connect
 from dbops.engine.database import Database
-from dbops.errors import CommitUnknownError
+from dbops.errors import CommitUnknownError, UnreachableError
 from tests.conftest import Served, both_drivers
 from tests.faults.proxy import Proxy, proxy
 
 COUNT = text("SELECT count(*) FROM t")
+KILL = """
+    SELECT pg_catalog.pg_terminate_backend(pid)
+      FROM pg_catalog.pg_stat_activity
+     WHERE datname = current_database() AND application_name <> 'admin'
+"""
 
 pytestmark = both_drivers
 
@@ -115,6 +121,104 @@ async def test_a_commit_that_nobody_answers_is_unknown_and_not_repeated(
         network.thaw()
         await write(database)
     assert await admin.fetchval("SELECT count(*) FROM t") == 3
+
+
+async def test_a_commit_that_could_not_be_sent_is_known_to_have_failed(
+    served: Served, admin: Connection
+) -> None:
+    async with Database(served.settings(pool_size=1, max_overflow=0)) as database:
+
+        async def write_too_late() -> None:
+            async with database.engine("writer").begin() as connection:
+                await connection.execute(text("INSERT INTO t VALUES (1)"))
+                await admin.execute(KILL)
+                await has_ended(connection)
+
+        for _ in range(2):
+            with pytest.raises(UnreachableError, match="nothing was committed") as it:
+                await write_too_late()
+            assert not isinstance(it.value, CommitUnknownError)
+            assert it.value.retryable
+        await write(database)
+    assert await admin.fetchval("SELECT count(*) FROM t") == 1
+
+
+async def test_a_commit_while_a_statement_runs_is_a_mistake_or_waits_for_it(
+    served: Served, admin: Connection
+) -> None:
+    async with Database(served.settings(pool_size=1, max_overflow=0)) as database:
+        async with database.engine("writer").connect() as connection:
+            await connection.execute(text("INSERT INTO t VALUES (1)"))
+            other = asyncio.create_task(
+                connection.execute(text("SELECT pg_catalog.pg_sleep(0.3)"))
+            )
+            await asyncio.sleep(0.1)
+            if served.driver == "asyncpg":
+                with pytest.raises(DBAPIError, match="another operation"):
+                    await connection.commit()
+            else:
+                await connection.commit()
+            await asyncio.gather(other, return_exceptions=True)
+        found = await admin.fetchval("SELECT count(*) FROM t")
+        assert found == (0 if served.driver == "asyncpg" else 1)
+        await write(database)
+
+
+async def test_a_session_that_holds_a_lock_is_not_given_another_connection(
+    served: Served, admin: Connection
+) -> None:
+    """Who has been answered once may count on what the connection holds for it."""
+    async with Database(served.settings(pool_size=1, max_overflow=0)) as database:
+        async with database.engine("writer").connect() as connection:
+            await connection.execute(text("SELECT pg_catalog.pg_advisory_lock(1)"))
+            await connection.commit()
+            await admin.execute(KILL)
+            await nobody_is_left(admin)
+            with pytest.raises(DBAPIError):
+                await connection.execute(text("INSERT INTO t VALUES (1)"))
+        await write(database)
+    assert await admin.fetchval("SELECT count(*) FROM t") == 1
+
+
+async def nobody_is_left(admin: Connection) -> None:
+    async with asyncio.timeout(5):
+        while await admin.fetchval(f"SELECT count(*) FROM ({KILL})"):
+            await asyncio.sleep(0.01)
+
+
+async def has_ended(connection: AsyncConnection) -> None:
+    """Wait until the driver has heard of its end."""
+    raw = (await connection.get_raw_connection()).driver_connection
+    assert raw is not None
+    async with asyncio.timeout(5):
+        while not raw.is_closed():
+            await asyncio.sleep(0.01)
+
+
+async def test_after_a_begin_that_nobody_answered_the_next_one_is_served_at_once(
+    served: Served, admin: Connection
+) -> None:
+    flags = {"command_timeout": "1s", "connect_timeout": "1s", "pool_size": 1}
+    async with through_a_network(served, **flags) as (network, database):
+        for _ in range(2):
+            await write(database)
+        network.freeze()
+        await admin.execute(KILL)
+        with pytest.raises(UnreachableError, match="no answer in time"):
+            await write(database)
+        network.thaw()
+        await write(database)
+    assert await admin.fetchval("SELECT count(*) FROM t") == 3
+
+
+async def test_rows_that_come_one_by_one_have_a_transaction_in_any_case(
+    served: Served, admin: Connection
+) -> None:
+    async with through_a_network(served) as (_, database):
+        async with database.reader(autocommit=True) as session:
+            rows = await session.stream(text("SELECT generate_series(1, 1000)"))
+            assert len([row async for row in rows]) == 1000
+        await read_alone(database)
 
 
 async def test_a_statement_that_was_cut_off_is_not_repeated(
