@@ -9,7 +9,7 @@ from collections.abc import Generator
 import pytest
 
 from dbops.integrations.testing import fixtures
-from dbops.integrations.testing.run import KEPT, OPEN, keep_as
+from dbops.integrations.testing.run import OPEN
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,13 +36,10 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Keep the database of a test that fails, and name it."""
     report = yield
-    database = item.stash.get(OPEN, None)
-    if database is not None and report.failed and report.when != "teardown":
-        from dbops.integrations.testing.kept import noted  # noqa: PLC0415 # see above
+    if OPEN in item.stash and report.failed and report.when != "teardown":
+        from dbops.integrations.testing.kept import keep  # noqa: PLC0415 # see above
 
-        del item.stash[OPEN]
-        item.config.stash.setdefault(KEPT, []).append(database)
-        noted(report, database, keep_as(item.config))
+        keep(item, report)
     return report
 
 

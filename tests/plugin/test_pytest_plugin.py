@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from tests.conftest import clean_environment
-from tests.plugin.conftest import NOTES, STRICT, RunPytest, passed
+from tests.plugin.conftest import ALONE, NOTES, STRICT, RunPytest, passed
 
 TRACE = re.compile(r"\.py:\d")
 
@@ -102,27 +102,44 @@ def test_the_projects_own_migrations_are_found(run_pytest: RunPytest) -> None:
     passed(run_pytest(files, "--asyncio-mode=auto"), 1)
 
 
+# Whoever runs the tests in the background ignores the signal, and we inherit that.
+UNTIL_CTRL_C = """
+import signal
+import time
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+def test_one(dbops_database):
+    print("here", flush=True)
+    while True:
+        time.sleep(0.05)
+"""
+
+
 def test_ctrl_c_leaves_no_server(plugin_cache: Path, tmp_path: Path) -> None:
-    for name, text in NOTES.items():
+    files = {**NOTES, "pytest.ini": ALONE, "test_it.py": UNTIL_CTRL_C}
+    for name, text in files.items():
         (tmp_path / name).write_text(text)
-    test = "def test_one(dbops_database):\n    print('here', flush=True)\n    input()\n"
-    (tmp_path / "test_it.py").write_text(test)
     run = subprocess.Popen(
         [sys.executable, "-m", "pytest", "-s", *STRICT, "-p", "no:asyncio"],
         env={**clean_environment(plugin_cache), "PYTHONPATH": str(tmp_path)},
         cwd=tmp_path,
-        stdin=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    assert run.stdout is not None
-    before = ""
-    while "here" not in before and (line := run.stdout.readline()):
-        before += line
-    assert "here" in before, before
-    run.send_signal(signal.SIGINT)
-    out, _ = run.communicate(timeout=60)
+    try:
+        assert run.stdout is not None
+        before = ""
+        while "here" not in before and (line := run.stdout.readline()):
+            before += line
+        assert "here" in before, before
+        run.send_signal(signal.SIGINT)
+        out, _ = run.communicate(timeout=60)
+    finally:
+        run.kill()
+        run.wait()
     assert run.returncode == 2, out
     assert "KeyboardInterrupt" in out
     assert not _servers_below(plugin_cache)

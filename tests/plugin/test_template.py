@@ -16,7 +16,8 @@ from dbops.engine.connect import connect
 from dbops.errors import DbopsError, FailedError, RefusedError, UsageError
 from dbops.integrations.testing.database import PairDatabase
 from dbops.integrations.testing.databases import Databases
-from dbops.integrations.testing.template import found_project, prepare
+from dbops.integrations.testing.project import found_project, located
+from dbops.integrations.testing.template import name_of, prepare
 from dbops.integrations.testing.thread import LoopThread
 from dbops.local.cleanup import finish
 from dbops.local.state import Pair
@@ -289,14 +290,43 @@ def test_the_project_is_the_settings_or_that_of_the_folder(tmp_path: Path) -> No
     settings = load_settings(flags={"alembic_config": "deploy/db.ini"})
     assert found_project(settings, tmp_path) == "deploy/db.ini"
     settings = load_settings()
-    assert found_project(settings, tmp_path) is None
+    with pytest.raises(UsageError, match=r"no alembic.ini.*rootdir"):
+        found_project(settings, tmp_path)
     toml = tmp_path / "pyproject.toml"
     toml.write_text("[project]\nname = 'x'\n")
-    assert found_project(settings, tmp_path) is None
+    with pytest.raises(UsageError, match=r"no alembic.ini.*rootdir"):
+        found_project(settings, tmp_path)
     toml.write_text("[tool.alembic]\n")
     assert found_project(settings, tmp_path) == str(toml)
     (tmp_path / "alembic.ini").write_text("[alembic]\n")
     assert found_project(settings, tmp_path) == str(tmp_path / "alembic.ini")
+
+
+def test_a_relative_path_begins_here_or_in_the_rootdir(tmp_path: Path) -> None:
+    ini = tmp_path / "deploy" / "db.ini"
+    with pytest.raises(UsageError, match="configuration deploy/db"):
+        located("deploy/db.ini", tmp_path)
+    ini.parent.mkdir()
+    ini.touch()
+    assert located("deploy/db.ini", tmp_path) == ini
+    assert located(str(ini), Path("elsewhere")) == ini
+    assert located(None, tmp_path) is None
+
+
+def test_a_template_that_is_none_is_said(empty: PairDatabase) -> None:
+    assert name_of(empty) == empty.name
+    for template, kind in ((None, "None"), (empty.name, "an object of type str")):
+        with pytest.raises(UsageError, match=f"dbops_template returned {kind}"):
+            name_of(template)
+
+
+def test_a_history_without_revisions_is_said(
+    thread: LoopThread, empty: PairDatabase, write: Write
+) -> None:
+    ini = write()
+    (Path(ini).parent / "migrations" / "versions" / "one.py").unlink()
+    with pytest.raises(UsageError, match="leads to no revisions"):
+        prepare(thread, empty, ini)
 
 
 def test_an_error_in_the_thread_is_raised_here(thread: LoopThread) -> None:

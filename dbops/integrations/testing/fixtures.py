@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dbops.integrations.testing.run import KEPT, OPEN, keep_as
+from dbops.integrations.testing.run import OPEN, keep_as
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -62,11 +62,14 @@ def dbops_project(_dbops_settings: "Settings", pytestconfig: pytest.Config) -> o
 
     Return the path of an alembic.ini (or of a pyproject.toml with `[tool.alembic]`), a
     SQLAlchemy MetaData or a declarative base, or None for empty databases. It is the
-    Alembic configuration that the settings name, or else the one in pytest's rootdir.
+    Alembic configuration that the settings name, or else the one in pytest's rootdir,
+    where a relative path begins too.
     """
-    from dbops.integrations.testing.template import found_project  # noqa: PLC0415 # see above
+    from dbops.integrations.testing.project import found_project  # noqa: PLC0415 # see above
+    from dbops.integrations.testing.told import told  # noqa: PLC0415 # same
 
-    return found_project(_dbops_settings, pytestconfig.rootpath)
+    with told():
+        return found_project(_dbops_settings, pytestconfig.rootpath)
 
 
 @pytest.fixture(scope="session")
@@ -82,18 +85,23 @@ def _dbops_databases(
 
 @pytest.fixture(scope="session")
 def dbops_template(
-    _dbops_databases: "Databases", _dbops_thread: "LoopThread", dbops_project: object
+    _dbops_databases: "Databases",
+    _dbops_thread: "LoopThread",
+    dbops_project: object,
+    pytestconfig: pytest.Config,
 ) -> "Generator[PairDatabase]":
     """The database that the others are copies of: migrated once.
 
     Override it, and ask for it in the override, to put rows into it.
     """
-    from dbops.integrations.testing.template import prepare  # noqa: PLC0415 # see above
+    from dbops.integrations.testing.project import located  # noqa: PLC0415 # see above
+    from dbops.integrations.testing.template import prepare  # noqa: PLC0415 # same
     from dbops.integrations.testing.told import told  # noqa: PLC0415 # same
 
     with told():
+        project = located(dbops_project, pytestconfig.rootpath)
         database = _dbops_databases.create("template")
-        prepare(_dbops_thread, database, dbops_project)
+        prepare(_dbops_thread, database, project)
     yield database
     with told():
         _dbops_databases.drop(database)
@@ -107,24 +115,21 @@ def dbops_database(
 ) -> "Generator[PairDatabase]":
     """A migrated database of the test's own, on writer and standby.
 
-    It is dropped after the test, unless that fails: then the report names it, and
-    `--dbops-keep` leaves it.
+    It is dropped after the test, unless its setup or its call fails: then the report
+    names it, and `--dbops-keep` leaves it.
     """
-    from dbops.integrations.testing.kept import MOST  # noqa: PLC0415 # see above
+    from dbops.integrations.testing.template import name_of  # noqa: PLC0415 # see above
     from dbops.integrations.testing.told import told  # noqa: PLC0415 # same
 
-    item = request.node
+    stash = request.node.stash
     with told():
-        database = _dbops_databases.create(item.name, dbops_template.name)
-    item.stash[OPEN] = database
+        database = _dbops_databases.create(request.node.name, name_of(dbops_template))
+    stash[OPEN] = database
     yield database
-    kept = item.config.stash.setdefault(KEPT, [])
-    is_over = item.stash.get(OPEN, None) is database
-    with told():
-        if is_over:
+    if stash.get(OPEN, None) is database:
+        del stash[OPEN]
+        with told():
             _dbops_databases.drop(database)
-        elif len(kept) > MOST and not item.config.getoption("dbops_keep"):
-            _dbops_databases.drop(kept.pop(0))
 
 
 @pytest.fixture(scope="session")

@@ -1,35 +1,48 @@
-"""What is said about the database of a test that failed?"""
+"""What becomes of the database of a test that failed, and what is said about it?"""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pytest
 
+from dbops.integrations.testing.run import KEPT, OPEN, keep_as
+
 if TYPE_CHECKING:
     from dbops.integrations.testing.database import PairDatabase
 
-MOST = 20
-"""So many databases of failed tests are kept, the last ones."""
-
+# A run in which everything fails must not fill a disk.
+_MOST = 20
+_SECTION = "dbops database"
 _TITLE = "databases of failed tests"
 
 
-def section(database: "PairDatabase", keep_as: str | None) -> tuple[str, str]:
-    """Return the section of a failed test's report: its title and its text."""
+def keep(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Keep the database of a failed test, and note it in its report.
+
+    Args:
+        item: The test.
+        report: Of its setup or its call; xdist carries it to the terminal.
+    """
+    database, name = item.stash[OPEN], keep_as(item.config)
+    count = item.config.stash.get(KEPT, 0)
+    if count == _MOST:
+        said = f"dropped: the {_MOST} of the tests that failed first are kept"
+        report.sections.append((_SECTION, f"{database.name}\n{said}"))
+        return
+    item.config.stash[KEPT] = count + 1
+    del item.stash[OPEN]
+    report.sections.append((_SECTION, _text(database, name)))
+    report.dbops_kept = [database.name, database.psql, name or ""]  # type: ignore[attr-defined] # reports carry what plugins add
+
+
+def _text(database: "PairDatabase", keep_as: str | None) -> str:
     until = (
-        f"kept; its servers are stopped by: {_down(keep_as)}"
+        f"kept until the next run with --dbops-keep; its servers are stopped by: "
+        f"{_down(keep_as)}"
         if keep_as
         else "kept until the run ends; to look at it afterwards: pytest --dbops-keep"
     )
-    return "dbops database", f"{database.name}\n{database.psql}\n{until}"
-
-
-def noted(
-    report: pytest.TestReport, database: "PairDatabase", keep_as: str | None
-) -> None:
-    """Note in a report which database was kept; xdist carries it to the terminal."""
-    report.sections.append(section(database, keep_as))
-    report.dbops_kept = [database.name, database.psql, keep_as or ""]  # type: ignore[attr-defined] # reports carry what plugins add
+    return f"{database.name}\n{database.psql}\n{until}"
 
 
 def summed_up(
@@ -39,7 +52,7 @@ def summed_up(
 
     Args:
         reporter: Where to.
-        reports: Those that `noted` has noted something in.
+        reports: Those of the tests whose databases were kept.
     """
     pairs = set()
     reporter.section(_TITLE)

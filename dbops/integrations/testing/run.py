@@ -7,11 +7,11 @@ import pytest
 if TYPE_CHECKING:
     from dbops.integrations.testing.database import PairDatabase
 
-OPEN = pytest.StashKey["PairDatabase"]()
+OPEN: pytest.StashKey["PairDatabase"] = pytest.StashKey()
 """In a test: its database, until that is kept."""
 
-KEPT = pytest.StashKey[list["PairDatabase"]]()
-"""In the run's configuration: the databases of failed tests, the oldest first."""
+KEPT = pytest.StashKey[int]()
+"""In the run's configuration: how many databases of failed tests are kept."""
 
 
 def keep_as(config: pytest.Config) -> str | None:

@@ -3,6 +3,7 @@
 from dbops.errors import UsageError
 from dbops.integrations.testing.database import PairDatabase
 from dbops.integrations.testing.databases import Databases
+from dbops.integrations.testing.template import name_of
 from dbops.settings import Settings
 
 
@@ -26,7 +27,8 @@ class Shared:
             DbopsError: If the server cannot, or is gone.
         """
         if self._settings is None:
-            self._database = self._databases.create("shared", self._template.name)
+            template = name_of(self._template)
+            self._database = self._databases.create("shared", template)
             self._settings = self._database.writer_settings(pool_size=1)
         return self._settings
 

@@ -12,7 +12,6 @@ from dbops.errors import DbopsError, RefusedError, UsageError
 from dbops.integrations.testing.database import PairDatabase
 from dbops.integrations.testing.loggers import loggers_as_they_were
 from dbops.integrations.testing.thread import LoopThread
-from dbops.settings import Settings
 from dbops.settings.environment import variable
 
 if TYPE_CHECKING:
@@ -21,21 +20,18 @@ if TYPE_CHECKING:
     from dbops.operations.migrate.session import Session
 
 
-def found_project(settings: Settings, folder: Path) -> str | None:
-    """Return the Alembic configuration that the settings name, or that of `folder`.
+def name_of(template: object) -> str:
+    """Return the name of the database that `dbops_template` has returned.
 
-    Args:
-        settings: The project's.
-        folder: Where pytest found its own configuration.
+    Raises:
+        UsageError: If that is none.
     """
-    if settings.alembic_config is not None:
-        return settings.alembic_config
-    if (ini := folder / "alembic.ini").is_file():
-        return str(ini)
-    toml = folder / "pyproject.toml"
-    if toml.is_file() and "[tool.alembic]" in toml.read_text("utf-8"):
-        return str(toml)
-    return None
+    if isinstance(template, PairDatabase):
+        return template.name
+    raise UsageError(
+        f"the fixture dbops_template returned {_kind(template)}",
+        hint="let its override ask for dbops_template, and return that",
+    )
 
 
 def prepare(thread: LoopThread, database: PairDatabase, project: object) -> None:
@@ -48,7 +44,7 @@ def prepare(thread: LoopThread, database: PairDatabase, project: object) -> None
             None leaves the database empty.
 
     Raises:
-        UsageError: If the project is none of these.
+        UsageError: If the project is none of these, or there are no revisions.
         RefusedError: If its env.py goes to another database.
         DbopsError: As `migrate` and `create_tables`.
     """
@@ -83,7 +79,13 @@ async def _migrate(connectors: Connectors, config_file: str, name: str) -> None:
     project = Project(
         config_file, section=settings.alembic_section, x_arguments=settings.alembic_x
     )
-    await migrate(connectors, project, "heads", Options(guard=guard))
+    migrated = await migrate(connectors, project, "heads", Options(guard=guard))
+    if not migrated.after:
+        raise UsageError(
+            f"{config_file} leads to no revisions",
+            hint="look at script_location and version_locations, or let the fixture "
+            "dbops_project return None for empty databases",
+        )
 
 
 async def _create_tables(connectors: Connectors, metadata: "MetaData") -> None:
@@ -99,8 +101,14 @@ def _metadata(project: Any) -> "MetaData":  # noqa: ANN401 # the user's own
     if isinstance(found, MetaData):
         return found
     raise UsageError(
-        f"the fixture dbops_project returned a {type(project).__name__}",
+        f"the fixture dbops_project returned {_kind(project)}",
         hint="let it return the path of an alembic.ini, a MetaData or None",
+    )
+
+
+def _kind(returned: object) -> str:
+    return (
+        "None" if returned is None else f"an object of type {type(returned).__name__}"
     )
 
 
