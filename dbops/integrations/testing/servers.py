@@ -60,9 +60,9 @@ async def servers(settings: Settings, *, keep_as: str | None) -> AsyncGenerator[
     async with session(pair_up.writer) as writer:
         await _take_over(pair_up, writer)
         yield pair_up
-    # Another run may have its databases there at the same time.
     async with session(pair_up.writer) as writer:
-        is_in_use = await writer.fetch(_OURS, PREFIX)
+        is_alone = await writer.fetchval(_IS_ALONE, PREFIX)
+        is_in_use = not is_alone or await writer.fetch(_OURS, PREFIX)
     if not is_in_use:
         await down(name=keep_as, cache_dir=cache_dir)
 
