@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dbops.endpoint import Address
@@ -31,6 +32,7 @@ class Proofs:
         self._taken: deque[tuple[float, Token]] = deque()
         self._until: dict[Address, float] = {}
         self._taking = asyncio.Lock()
+        self._silent_until = 0.0
 
     async def cover(self, reader: Address, connection: AsyncConnection) -> bool:
         """Whether a reader is known to be fresh enough; not while the writer is silent.
@@ -51,13 +53,20 @@ class Proofs:
         return False
 
     async def _take(self, now: float) -> bool:
-        """Take a position where the last one is old; False if there is none."""
+        """Take a position where the last one is old; False if there is none.
+
+        One asks for all who want to know: a silent writer holds each of them up once.
+        """
+        loop, pause_s = asyncio.get_running_loop(), self._max_lag_s * _SHARE
         async with self._taking:
+            if now < self._silent_until:
+                return False
             newest = self._taken[-1][0] if self._taken else None
-            if newest is None or now - newest >= self._max_lag_s * _SHARE:
+            if newest is None or now - newest >= pause_s:
                 try:
                     self._taken.append((now, await self._token()))
-                except DbopsError:
+                except (DbopsError, SQLAlchemyError):
+                    self._silent_until = loop.time() + pause_s
                     return False
             while now - self._taken[0][0] >= self._max_lag_s:
                 self._taken.popleft()

@@ -7,6 +7,7 @@ and the reader may be the writer itself, so the session says it once for all.
 from dbops.engine.adapted import READ_ONLY
 from dbops.engine.connect import Connector
 from dbops.engine.driver import Connection
+from dbops.engine.faults import translated
 from dbops.engine.made import Creator
 
 
@@ -17,9 +18,16 @@ def guarded(connector: Connector) -> Creator:
     """
 
     async def opened() -> Connection:
-        connection = await connector()
-        if not connector.is_pooled:
-            await connection.execute(f"SET {READ_ONLY} = on")
+        dialled = await connector.dial()
+        connection = dialled.connection
+        if connector.is_pooled:
+            return connection
+        try:
+            with translated(dialled.endpoint):
+                await connection.execute(f"SET {READ_ONLY} = on")
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
 
     return opened

@@ -15,11 +15,11 @@ from dbops.engine.borrowed import borrowed_connection
 from dbops.engine.engines import AUTOCOMMIT, READING, Engines, Mode
 from dbops.engine.freshness import Proofs
 from dbops.engine.token import Token
-from dbops.errors import DbopsError, NoReaderError
+from dbops.errors import DbopsError, NoReaderError, RefusedError
 from dbops.settings import Settings
 
 _FIRST_PAUSE_S = 1.0
-_LONGEST_PAUSE_S = 30.0
+_LONGEST_PAUSE_S = 10.0
 
 
 @dataclass
@@ -28,17 +28,27 @@ class _Reader:
 
     address: Address
     engine: AsyncEngine
+    failed_at: float = 0.0
     down_until: float = 0.0
-    pause_s: float = _FIRST_PAUSE_S
+    pause_s: float = 0.0
 
-    def failed(self, now: float) -> None:
-        """Leave it alone for a while, the longer the more often it fails."""
+    def tried(self, now: float) -> None:
+        """Let one try it alone where it has failed: others would wait with him."""
         self.down_until = now + self.pause_s
-        self.pause_s = min(self.pause_s * 2, _LONGEST_PAUSE_S)
+
+    def failed(self, began: float, now: float) -> None:
+        """Leave it alone for a while, the longer the more often it fails.
+
+        Those who try at the same time fail together, and count as one.
+        """
+        if began < self.failed_at:
+            return
+        self.pause_s = min(max(self.pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+        self.failed_at, self.down_until = now, now + self.pause_s
 
     def answered(self) -> None:
         """Count on it again."""
-        self.down_until, self.pause_s = 0.0, _FIRST_PAUSE_S
+        self.down_until = self.pause_s = 0.0
 
 
 class Readers:
@@ -92,6 +102,7 @@ class Readers:
 
         Raises:
             NoReaderError: If none is left, and nobody stands in.
+            RefusedError: If a statement would stand by itself, and could write.
         """
         async with AsyncExitStack() as stack:
             if self.are_judged:
@@ -105,10 +116,16 @@ class Readers:
     async def _taken(self, stack: AsyncExitStack, mode: Mode) -> AsyncConnection:
         failure: DbopsError | DBAPIError | None = None
         for reader in self._in_order():
+            began = _now()
+            if reader.down_until > began:
+                continue  # since they were put in order
+            reader.tried(began)
             try:
                 connection = await self._from(stack, reader, mode)
             except (DbopsError, DBAPIError) as error:
-                reader.failed(_now())
+                if isinstance(error, RefusedError) and error.phase == "query":
+                    raise  # what the session asks for, whoever is asked
+                reader.failed(began, _now())
                 failure = error
                 continue
             reader.answered()
@@ -155,7 +172,7 @@ class Readers:
         Raises:
             NoReaderError: If it may not, or does so for enough others.
         """
-        why = "each is down or later than it may be"
+        why = "each is down, or not known to be fresh enough"
         if isinstance(failure, DbopsError):
             why = failure.message
         if self._fallback.who == "error":

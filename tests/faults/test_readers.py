@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from itertools import pairwise
 
@@ -13,7 +13,13 @@ from sqlalchemy import text
 from dbops.engine.connect import Connection, connect
 from dbops.engine.database import Database
 from dbops.engine.token import Token
-from dbops.errors import NoReaderError, StaleReaderError, UsageError
+from dbops.errors import (
+    NoReaderError,
+    RefusedError,
+    StaleReaderError,
+    UnreachableError,
+    UsageError,
+)
 from tests.conftest import Served, both_drivers
 from tests.faults.proxy import Proxy, proxy
 
@@ -173,3 +179,110 @@ async def test_who_waits_for_a_position_holds_no_connection(served: Served) -> N
                 assert await read(database)
         ended = await asyncio.gather(*waiting, return_exceptions=True)
         assert {type(it) for it in ended} == {StaleReaderError}
+
+
+async def test_those_who_fail_together_send_a_reader_away_once(
+    served: Served,
+) -> None:
+    settings = {"reader_fallback": "writer"}
+    async with proxy(served.reader) as way:
+        url = way.before(served.reader).url(show_password=True)
+        async with Database(
+            served.settings(database_reader_url=url, **settings)
+        ) as database:
+            way.refuse()
+            assert await asyncio.gather(*(read(database) for _ in range(10))) == (
+                [False] * 10
+            )
+            way.accept()
+            # One after another they would have kept it away for half a minute.
+            async with asyncio.timeout(5):
+                while not await read(database):
+                    await asyncio.sleep(0.02)
+
+
+async def test_one_alone_tries_a_reader_that_has_failed(served: Served) -> None:
+    async with proxy(served.reader) as way:
+        url = way.before(served.reader).url(show_password=True)
+        settings = served.settings(
+            database_reader_url=url, reader_fallback="writer", connect_timeout="300ms"
+        )
+        async with Database(settings) as database:
+            way.freeze()
+            await asyncio.gather(*(read(database) for _ in range(3)))
+            before = way.connections
+            async with asyncio.timeout(10):
+                while way.connections == before:
+                    await asyncio.gather(*(read(database) for _ in range(10)))
+                    await asyncio.sleep(0.02)
+            assert way.connections == before + 1
+            way.thaw()
+
+
+async def test_a_silent_writer_holds_up_who_wants_a_fresh_reader_only_once(
+    served: Served,
+) -> None:
+    async with proxy(served.writer) as network:
+        settings = served.settings(
+            database_url=network.before(served.writer).url(show_password=True),
+            database_reader_url=served.environment["DATABASE_READER_URL"],
+            max_lag="2s",
+            connect_timeout="300ms",
+            command_timeout="300ms",
+        )
+        async with Database(settings) as database:
+            network.freeze()
+            ended = await asyncio.gather(
+                *(read(database) for _ in range(8)), return_exceptions=True
+            )
+            assert {type(it) for it in ended} == {NoReaderError}
+            assert network.connections == 1
+            network.thaw()
+            async with asyncio.timeout(10):
+                while not await is_served(database):
+                    await asyncio.sleep(0.05)
+
+
+async def is_served(database: Database) -> bool:
+    try:
+        return await read(database)
+    except NoReaderError:
+        return False
+
+
+async def test_what_one_session_may_not_do_sends_no_reader_away(
+    served: Served,
+) -> None:
+    flags = {"pool_size": 1, "max_overflow": 0, "reader_fallback": "writer"}
+    async with of_two(served, **flags) as (_, database):
+        for _ in range(10):
+            async with database.reader(autocommit=True) as session:
+                with suppress(RefusedError):
+                    # As behind a pooler, where nothing keeps it from writing.
+                    await session.execute(text("SET default_transaction_read_only = 0"))
+                    break
+        for _ in range(10):
+            with suppress(RefusedError):
+                async with database.reader(autocommit=True) as session:
+                    await session.execute(IS_STANDBY)
+            assert await read(database)
+
+
+@pytest.mark.parametrize("how", ["silent", "cut"])
+async def test_a_reader_that_ends_before_it_is_made_safe_is_unreachable(
+    served: Served, admin: Connection, how: str
+) -> None:
+    async with proxy(served.reader) as network:
+        settings = served.settings(
+            database_reader_url=network.before(served.reader).url(show_password=True),
+            command_timeout="500ms",
+        )
+        async with Database(settings) as database:
+            network.freeze_after(b"default_transaction_read_only")
+            if how == "cut":
+                asyncio.get_running_loop().call_later(0.2, network.cut)
+            with pytest.raises(UnreachableError):
+                await read(database)
+            network.freeze_after(b"no more")
+            network.thaw()
+            assert await read(database)
