@@ -42,10 +42,14 @@ def _plain(number: float) -> str:
     return f"{number:.6f}".rstrip("0").rstrip(".")
 
 
-def _seconds_or_number(value: object) -> float:
-    """Let the library give a number of seconds, and everybody else text with a unit."""
+def seconds_or_number(value: object) -> float:
+    """Let the library give a number of seconds, and everybody else text with a unit.
+
+    Raises:
+        ValueError: As `seconds`.
+    """
     return _sane(value) if isinstance(value, float) else seconds(value)
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds_or_number)]
+Seconds = Annotated[float, BeforeValidator(seconds_or_number)]
 """A duration in seconds; read from text with a unit, or given as a float."""

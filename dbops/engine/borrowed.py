@@ -4,15 +4,18 @@ What goes wrong while one is returned never takes the place of what the block ra
 its connection goes back to the pool, or is dropped.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
+from sqlalchemy.exc import IllegalStateChangeError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from dbops.engine.adapted import ALONE
 
 _log = logging.getLogger(__name__)
+_PAUSE_S = 0.01
 
 
 @asynccontextmanager
@@ -45,6 +48,21 @@ async def borrowed_connection(engine: AsyncEngine) -> AsyncGenerator[AsyncConnec
 
 
 async def _returned(borrowed: AsyncSession | AsyncConnection) -> None:
+    while True:
+        try:
+            await _closed(borrowed)
+        except IllegalStateChangeError:
+            # Another task has it, which begins or ends something at this moment.
+            await asyncio.sleep(_PAUSE_S)
+            continue
+        except Exception:  # noqa: BLE001 # its own error is what counts for the work
+            _log.debug("returning a connection failed; it is dropped", exc_info=True)
+            with suppress(Exception):
+                await borrowed.invalidate()
+        return
+
+
+async def _closed(borrowed: AsyncSession | AsyncConnection) -> None:
     if isinstance(borrowed, AsyncSession):
         if not borrowed.in_transaction():
             # It has taken no connection.
@@ -55,9 +73,5 @@ async def _returned(borrowed: AsyncSession | AsyncConnection) -> None:
             # It has said no BEGIN, so there is no answer to wait for.
             await borrowed.close()
             return
-    try:
-        # Shielded by SQLAlchemy: also a cancelled task returns its connection.
-        await borrowed.__aexit__(None, None, None)
-    except Exception:  # noqa: BLE001 # the work is over; its own error is what counts
-        _log.debug("returning a connection failed; it is dropped", exc_info=True)
-        await borrowed.invalidate()
+    # Shielded by SQLAlchemy: also a cancelled task returns its connection.
+    await borrowed.__aexit__(None, None, None)

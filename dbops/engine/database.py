@@ -4,30 +4,22 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Literal, Self
+from typing import Self
 
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from dbops.endpoint import Role
 from dbops.engine.adapted import speak
 from dbops.engine.borrowed import borrowed_connection, borrowed_session
+from dbops.engine.caught_up import Otherwise, caught_up, limit_of
 from dbops.engine.connect import Connectors
 from dbops.engine.context import Context
 from dbops.engine.engines import AUTOCOMMIT, EACH_ALONE, ONE_SNAPSHOT, Engines
 from dbops.engine.fair_pool import PoolState
 from dbops.engine.readers import Readers
-from dbops.engine.token import Token, has_replayed, pauses, taken
-from dbops.errors import StaleReaderError, UnreachableError, UsageError
+from dbops.engine.token import Token, taken
+from dbops.errors import ConfigError, UsageError
 from dbops.settings import Settings
-from dbops.units import seconds
-
-Otherwise = Literal["writer", "error"]
-"""What to do where the reader has not caught up."""
-
-# The reader begins REPEATABLE READ, READ ONLY: all statements of a transaction see one
-# snapshot, and a write that was meant for the writer fails at once, also where writer
-# and reader are the same server. (SERIALIZABLE is refused on a standby.)
 
 
 class Database:
@@ -50,6 +42,7 @@ class Database:
         self.settings = settings
         self.connectors = Connectors(settings)
         self._engines = Engines(self.connectors)
+        self._parents: list[Engines] = []
         self._readers: Readers | None = None
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
 
@@ -109,17 +102,21 @@ class Database:
                 or raise.
             autocommit: Let each statement stand by itself, with a snapshot of its own:
                 one round trip instead of three (on the reader; a writer that stands
-                in for it keeps one snapshot).
+                in for it keeps one snapshot). Nothing can be nested.
 
         Raises:
+            ConfigError: If no reader is configured.
             StaleReaderError: If the reader is behind `after` and `otherwise` is
                 `error`.
+            NoReaderError: If no reader can be used, and nobody stands in.
             ReadOnlyError: By a statement that writes.
             RefusedError: If `autocommit` is asked for behind a pooler, where nothing
                 would keep such a statement from writing.
-            UsageError: If this database belongs to another event loop or process.
+            UsageError: If this database belongs to another event loop or process, or
+                `wait` or `otherwise` makes no sense.
         """
         self._stay_home()
+        limit_s = limit_of(wait, otherwise)
         readers = await self._spread()
         if after is None and not readers.are_judged:
             # It connects at its first statement, and not before.
@@ -133,10 +130,14 @@ class Database:
             if after is None:
                 connection = await stack.enter_async_context(readers.connection(mode))
             else:
-                limit_s = wait if isinstance(wait, float) else seconds(wait)
-                connection = await self._caught_up(stack, after, limit_s, otherwise)
-                if connection.engine is not self.engine("writer"):
-                    await connection.execution_options(**mode)
+                connection = await caught_up(
+                    stack,
+                    readers,
+                    after,
+                    limit_s=limit_s,
+                    otherwise=otherwise,
+                    mode=mode,
+                )
             yield await stack.enter_async_context(
                 borrowed_session(connection, autoflush=False)
             )
@@ -154,16 +155,22 @@ class Database:
                 somebody had caught its error.
             CommitUnknownError: If nobody answers COMMIT.
             UsageError: As `writer`.
+            DbopsError: As `reader`.
         """
         async with self.reader() as reader, self.writer() as writer:
             await reader.run_sync(lambda session: speak(session.connection()))
-            yield Context(writer=writer, reader=reader)
+            yield Context(writer, reader, self.token)
             await writer.commit()
 
     async def token(self) -> Token:
         """Take the writer's position: what was committed before it is up to it.
 
+        Where it fails after a commit, what is committed stays so: give `Token(None)`,
+        which no reader has, to whoever comes, and the writer serves.
+
         Raises:
+            DbopsError: If the writer cannot be reached or refuses.
+            DBAPIError: If its connection breaks.
             UsageError: As `writer`.
         """
         self._stay_home()
@@ -183,39 +190,30 @@ class Database:
         if self.settings.has_reader:
             roles.append("reader")
         async with AsyncExitStack() as stack:
-            await asyncio.gather(
+            opened = await asyncio.gather(
                 *(
                     stack.enter_async_context(borrowed_connection(self.engine(role)))
                     for role in roles
                     for _ in range(self.settings.pool_size)
-                )
+                ),
+                # All of them, or one that comes late would not be returned.
+                return_exceptions=True,
             )
+        for it in opened:
+            if isinstance(it, BaseException):
+                raise it
 
     async def dispose(self) -> None:
-        """Close every pooled connection; the next use opens new ones."""
-        self._home = self._readers = None
-        await self._engines.dispose()
+        """Close every pooled connection; the next use opens new ones.
 
-    async def _caught_up(
-        self,
-        stack: AsyncExitStack,
-        after: Token,
-        limit_s: float,
-        otherwise: Otherwise,
-    ) -> AsyncConnection:
-        """Take a connection to a reader, or to the writer where it is too late."""
-        readers = await self._spread()
-        try:
-            async for _ in pauses(limit_s):
-                connection = await _that_has(after, readers, stack)
-                if connection is not None:
-                    return connection
-        except (UnreachableError, DBAPIError):
-            if otherwise == "error":
-                raise
-        if otherwise == "error":
-            raise StaleReaderError(f"the reader has not caught up within {limit_s:g} s")
-        return await readers.on_writer(stack, "the reader has not caught up")
+        In a forked process it leaves them alone: they are its parent's.
+        """
+        home, self._home, self._readers = self._home, None, None
+        if home is not None and home[0] != os.getpid():
+            # Not even to be collected: their loop shares its epoll with the parent's.
+            self._parents.append(self._engines)
+            self._engines = Engines(self.connectors)
+        await self._engines.dispose()
 
     def pool(self, role: Role) -> PoolState:
         """Return what the pools of `role` hold at this moment, in this process."""
@@ -223,13 +221,21 @@ class Database:
 
     async def _spread(self) -> Readers:
         """Return what chooses among the readers, made at the first use."""
-        readers = self._readers
-        if readers is None:
-            # Two tasks may both be first: what they make shares its engines.
+        if self._readers is None:
+            if not self.settings.has_reader:
+                raise ConfigError(
+                    "no reader is configured",
+                    hint="set DATABASE_READER_URL; where there is none, to the same as "
+                    "DATABASE_URL: nothing is written through it",
+                    phase="settings",
+                )
             endpoint = await self.connectors.connector("reader").endpoint()
-            readers = Readers(self._engines, endpoint, self.settings, self.token)
-            self._readers = readers
-        return readers
+            # Another task may have been faster.
+            if self._readers is None:
+                self._readers = Readers(
+                    self._engines, endpoint, self.settings, self.token
+                )
+        return self._readers
 
     def _stay_home(self) -> None:
         """Refuse another event loop or process: its sockets would serve two masters."""
@@ -242,20 +248,3 @@ class Database:
                 f"this Database belongs to another {whose}",
                 hint="make one Database in each process and event loop",
             )
-
-
-async def _that_has(
-    token: Token, readers: Readers, stack: AsyncExitStack
-) -> AsyncConnection | None:
-    """Take a connection to a reader that has replayed a position.
-
-    One that has not is given back at once: who waits takes it from nobody.
-    """
-    async with AsyncExitStack() as reading:
-        # Outside of any transaction, which would hold the replay back.
-        connection = await reading.enter_async_context(readers.connection(AUTOCOMMIT))
-        is_there = await has_replayed(connection, token)
-        await connection.rollback()
-        if is_there:
-            stack.push_async_exit(reading.pop_all())
-    return connection if is_there else None

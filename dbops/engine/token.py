@@ -1,7 +1,5 @@
 """Read your own writes from a replica: a position to take along, and to wait for."""
 
-import asyncio
-from collections.abc import AsyncGenerator
 from typing import NamedTuple, Self
 
 from sqlalchemy import text
@@ -9,9 +7,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from typing_extensions import override
 
 from dbops.engine.aurora import IS_AURORA
-
-_FIRST_PAUSE_S = 0.002
-_LONGEST_PAUSE_S = 0.05
 
 # What is flushed is what a standby can get. A commit that does not wait for the disk is
 # acknowledged before it is flushed, so the last insert counts then. Aurora refuses the
@@ -79,14 +74,3 @@ async def has_replayed(reader: AsyncConnection, token: Token) -> bool:
     if token.position is None:
         return False
     return bool(await reader.scalar(REPLAYED, {"position": token.position}))
-
-
-async def pauses(limit_s: float) -> AsyncGenerator[None]:
-    """Let somebody ask at once, and again after ever longer pauses, until `limit_s`."""
-    loop = asyncio.get_running_loop()
-    deadline, pause_s = loop.time() + limit_s, _FIRST_PAUSE_S
-    yield
-    while (left_s := deadline - loop.time()) > 0:
-        await asyncio.sleep(min(pause_s, left_s))
-        pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-        yield

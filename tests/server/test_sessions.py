@@ -3,9 +3,12 @@
 import asyncio
 import gc
 import logging
+import math
 import os
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -17,9 +20,12 @@ from dbops.engine.connect import Connection, connect
 from dbops.engine.database import Database
 from dbops.engine.token import Token
 from dbops.errors import (
+    ConfigError,
     ReadOnlyError,
+    RefusedError,
     StaleReaderError,
     TransactionAbortedError,
+    UnreachableError,
     UsageError,
 )
 from tests.conftest import Served, both_drivers, until_table
@@ -531,6 +537,155 @@ async def test_a_transaction_begun_by_hand_does_not_outlive_its_session(
             await add(session, 1)
     async with of_one.reader() as session:
         assert await session.scalar(COUNT) == 0
+
+
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("is_warm", [False, True])
+async def test_a_task_that_outlives_its_session_keeps_no_connection(
+    of_one: Database, *, alone: bool, is_warm: bool
+) -> None:
+    tasks: list[asyncio.Task[object]] = []
+
+    async def leave() -> None:
+        async with of_one.reader(autocommit=alone) as session:
+            if is_warm:
+                await session.execute(COUNT)
+            sleep = session.execute(text("SELECT pg_sleep(1)"))
+            tasks.append(asyncio.create_task(sleep))
+            await asyncio.sleep(0.02)
+            raise ValueError("ours")
+
+    with pytest.raises(ValueError, match="ours"):
+        await leave()
+    assert await in_use(of_one) == 0
+    async with of_one.context() as context:
+        assert await context.reader.scalar(COUNT) == 0
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_reader_that_is_not_configured_can_be_the_writer(
+    served: Served,
+) -> None:
+    async with Database(served.settings(database_reader_url=None)) as database:
+        for opened in (database.reader(), database.context()):
+            with pytest.raises(ConfigError, match="no reader is configured") as caught:
+                async with opened:
+                    pass
+            assert caught.value.hint is not None
+            assert "the same as DATABASE_URL" in caught.value.hint
+
+
+async def test_a_wish_that_makes_no_sense_is_a_usage_error(
+    database: Database,
+) -> None:
+    waits: list[Any] = ["200", "soon", -1, -0.1, math.nan, math.inf, 1 << 2000, None]
+    wishes: list[dict[str, Any]] = [{"wait": it} for it in waits]
+    for wish in [*wishes, {"otherwise": "nobody"}]:
+        with pytest.raises(UsageError) as caught:
+            async with database.reader(**wish):
+                pass
+        assert caught.value.hint
+
+
+async def test_time_to_wait_has_a_unit_or_is_in_seconds(
+    database: Database,
+) -> None:
+    token = await database.token()
+    for wait in (0, 1, 0.5, "50ms"):
+        async with database.reader(after=token, wait=wait) as session:
+            assert await session.scalar(COUNT) == 0
+
+
+async def test_a_context_tells_the_position_of_what_it_has_committed(
+    database: Database,
+) -> None:
+    async with database.context() as context:
+        await add(context.writer, 1)
+        with pytest.raises(UsageError, match="not committed yet"):
+            await context.token()
+        await context.writer.commit()
+        early = await context.token()
+        await add(context.writer, 2)
+    late = await context.token()
+    for token, count in ((early, 1), (late, 2)):
+        async with database.reader(after=token, wait="10s") as session:
+            assert await session.scalar(COUNT) >= count
+
+
+async def test_nobody_waits_for_a_position_that_nobody_knows(
+    database: Database,
+) -> None:
+    async with (
+        asyncio.timeout(10),
+        database.reader(after=Token(None), wait="1h") as session,
+    ):
+        assert not await session.scalar(text("SELECT pg_is_in_recovery()"))
+    with pytest.raises(StaleReaderError, match="nobody knows"):
+        async with database.reader(after=Token(None), otherwise="error"):
+            pass
+
+
+async def test_the_writer_stands_in_for_a_reader_that_has_another_role_now(
+    served: Served, table: Connection
+) -> None:
+    promoted = f"{served.environment['DATABASE_URL']}&target_session_attrs=standby"
+    async with Database(served.settings(database_reader_url=promoted)) as database:
+        token = await database.token()
+        async with database.reader(after=token) as session:
+            assert await session.scalar(COUNT) == 0
+        with pytest.raises(RefusedError, match="no host of the reader is standby"):
+            async with database.reader(after=token, otherwise="error"):
+                pass
+
+
+async def test_warming_up_in_vain_leaves_nothing_behind(
+    served: Served, table: Connection
+) -> None:
+    settings = served.settings(
+        database_reader_url="postgresql://nobody@127.0.0.1:1/none?sslmode=disable"
+    )
+    async with Database(settings) as database:
+        with pytest.raises(UnreachableError):
+            await database.warm()
+        assert await in_use(database) == 0
+
+
+FORKS = """
+import asyncio, os
+from dbops import Database, load_settings
+from sqlalchemy import text
+
+database = Database(load_settings())
+loop = asyncio.new_event_loop()
+
+async def backend():
+    async with database.writer() as session:
+        return await session.scalar(text("SELECT pg_backend_pid()"))
+
+before = loop.run_until_complete(backend())
+child = os.fork()
+if not child:
+    asyncio.run(database.dispose())
+    assert asyncio.run(backend()) != before
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert loop.run_until_complete(backend()) == before
+loop.run_until_complete(database.dispose())
+"""
+
+
+async def test_a_forked_process_disposes_of_nothing_that_is_its_parents(
+    served: Served,
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        FORKS,
+        env={**os.environ, **served.environment},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
 
 
 async def test_all_connections_are_opened_at_once(database: Database) -> None:
