@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from dbops.credentials.aws import translated, unreachable
 from dbops.credentials.secrets import SecretStore
+from dbops.credentials.unlogged import unlogged
 from dbops.endpoint import Address, Driver, Endpoint, Role
 from dbops.errors import ConfigError
 from dbops.settings import Access, Aws, Layer, SecretRef
@@ -118,16 +119,20 @@ class Credentials:
             return endpoint.password
         what, limit_s = "an IAM token", self._secrets.deadline_s
 
-        def signed() -> str:
-            client = self._secrets.clients.get("rds")
-            token: str = client.generate_db_auth_token(
-                DBHostname=address.host, Port=address.port, DBUsername=endpoint.user
-            )
-            return token
+        def signed() -> SecretStr:
+            with unlogged():
+                client = self._secrets.clients.get("rds")
+                return SecretStr(
+                    client.generate_db_auth_token(
+                        DBHostname=address.host,
+                        Port=address.port,
+                        DBUsername=endpoint.user,
+                    )
+                )
 
         try:
             async with asyncio.timeout(limit_s):
-                return SecretStr(await in_daemon_thread(signed))
+                return await in_daemon_thread(signed)
         except TimeoutError:
             raise unreachable(what, f"within {limit_s:g} s") from None
         except Exception as error:  # noqa: BLE001 # botocore raises many classes
@@ -204,6 +209,15 @@ def _without_session(writer: Endpoint) -> Endpoint:
 
 def _check_texts(endpoint: Endpoint) -> None:
     """Refuse what would be cut off or fail to be encoded on its way to the server."""
+    for name in _unfit_texts(endpoint):
+        raise ConfigError(
+            f"the {name} holds a character that PostgreSQL cannot take",
+            hint="a NUL or half a surrogate pair; write it anew in UTF-8",
+            phase="settings",
+        )
+
+
+def _unfit_texts(endpoint: Endpoint) -> list[str]:
     password = endpoint.password.get_secret_value() if endpoint.password else None
     texts = {
         "user": endpoint.user,
@@ -211,13 +225,11 @@ def _check_texts(endpoint: Endpoint) -> None:
         "database": endpoint.database,
         "host": "".join(address.host for address in endpoint.addresses),
     }
-    for name, text in texts.items():
-        if text and ("\0" in text or any("\ud800" <= it <= "\udfff" for it in text)):
-            raise ConfigError(
-                f"the {name} holds a character that PostgreSQL cannot take",
-                hint="a NUL or half a surrogate pair; write it anew in UTF-8",
-                phase="settings",
-            )
+    return [
+        name
+        for name, text in texts.items()
+        if text and ("\0" in text or any("\ud800" <= it <= "\udfff" for it in text))
+    ]
 
 
 def _os_user() -> str:

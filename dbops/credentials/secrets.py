@@ -11,8 +11,10 @@ from pydantic import SecretStr
 
 from dbops.credentials.aws import DEADLINE_S, Clients, translated, unreachable
 from dbops.credentials.shape import parse_secret
+from dbops.credentials.unlogged import unlogged
 from dbops.endpoint import Endpoint
 from dbops.errors import ConfigError
+from dbops.frames import without_frames
 from dbops.settings import Aws
 
 _AGAIN_S = 1.0
@@ -165,13 +167,14 @@ class SecretStore:
 
     def _asked(self, version: _Version) -> tuple[Endpoint | None, BaseException | None]:
         try:
-            client = self.clients.get("secretsmanager")
-            answer = client.get_secret_value(
-                SecretId=version.secret_id, VersionStage=version.stage
-            )
+            with unlogged():
+                client = self.clients.get("secretsmanager")
+                answer = client.get_secret_value(
+                    SecretId=version.secret_id, VersionStage=version.stage
+                )
         except Exception as error:  # noqa: BLE001 # botocore raises many classes
             return None, translated(error, f"the secret {version.secret_id}")
         try:
             return parse_secret(version.secret_id, answer), None
         except Exception as error:  # noqa: BLE001 # handed to those who wait
-            return None, error
+            return None, without_frames(error)

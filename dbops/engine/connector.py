@@ -16,6 +16,7 @@ from dbops.engine.hosts import Verdict, judged, may_try_next, nowhere
 from dbops.engine.options import ConnectOptions
 from dbops.engine.tls import tls_attempts
 from dbops.errors import CredentialsError, DbopsError
+from dbops.frames import without_frames
 
 _SHARE_FOR_ROTATION = 0.4
 
@@ -228,7 +229,7 @@ def _translated(call: Call, endpoint: Endpoint) -> Generator[None]:
         yield
     except Exception as error:
         phase, limit_s = call.phases.phase, call.timeout_s
-        fault = translate(error, endpoint, phase=phase, limit_s=limit_s)
+        fault = translate(without_frames(error), endpoint, phase=phase, limit_s=limit_s)
         if fault is None:
             raise
         raise fault from error

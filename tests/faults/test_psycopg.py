@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from traceback import TracebackException
 
 import pytest
 from pydantic import SecretStr
@@ -19,7 +20,7 @@ from dbops.engine.psycopg_connection import BoundedPsycopg
 from dbops.errors import ConfigError, DbopsError
 from dbops.local.state import Pair
 from dbops.settings import load_settings
-from tests.conftest import Served
+from tests.conftest import Served, both_drivers
 from tests.faults.conftest import TlsServer
 from tests.faults.proxy import deaf, impostor, plain_then, resetting, saying
 from tests.faults.test_tls import AMBIENT, MODES
@@ -187,21 +188,25 @@ async def test_the_reader_uses_the_writers_driver_unless_it_names_one(
             assert isinstance(raw.driver_connection, BoundedPsycopg) == expected
 
 
-@pytest.mark.parametrize("driver", ["psycopg"])
-async def test_the_password_stays_out_of_logs_and_errors(
+@both_drivers
+async def test_the_password_stays_out_of_logs_errors_and_local_variables(
     served: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    secret = "hush-hush it's '\\secret"
-    endpoint = replace(served.writer, password=SecretStr(secret))
-    error = await fault_of(endpoint)
-    async with Database(served.settings()) as database, database.writer() as session:
-        await session.execute(text("SELECT 1"))
-    cause, told = error.__cause__, [repr(error), error.message, str(error.hint)]
-    while cause is not None:
-        told.append(repr(cause))
-        cause = cause.__cause__
+    asyncio.get_running_loop().set_debug(True)
+    secret = "hush-hush"
+    error = await fault_of(
+        replace(served.writer, password=SecretStr(secret)), served.driver
+    )
+    async with Database(served.settings()) as database:
+        for role in ("writer", "reader"):
+            database.engine(role).sync_engine.echo = "debug"
+        async with database.context() as context:
+            await context.writer.execute(text("SELECT 1"))
+    asyncio.get_running_loop().set_debug(False)
+    shown = TracebackException.from_exception(error, capture_locals=True)
+    told = "".join([*shown.format(), repr(error), error.message, str(error.hint)])
     assert served.writer.password is not None
     for hidden in (secret, served.writer.password.get_secret_value()):
         assert hidden not in caplog.text
-        assert hidden not in "".join(told)
+        assert hidden not in told

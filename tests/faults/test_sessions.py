@@ -182,7 +182,7 @@ async def test_a_session_that_holds_a_lock_is_not_given_another_connection(
 
 async def nobody_is_left(admin: Connection) -> None:
     async with asyncio.timeout(5):
-        while await admin.fetchval(f"SELECT count(*) FROM ({KILL})"):
+        while await admin.fetch(KILL):
             await asyncio.sleep(0.01)
 
 

@@ -2,16 +2,18 @@
 
 import asyncio
 import json
+import logging
 import random
 import socket
 import threading
 import time
 import traceback
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
+from traceback import FrameSummary, TracebackException
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -64,6 +66,20 @@ def said_by(error: BaseException) -> str:
     """Return everything that a person or a log could see of an error."""
     trace = "".join(traceback.format_exception(error))
     return f"{trace}{error!r}{getattr(error, 'hint', '')}"
+
+
+def held_by(error: BaseException) -> str:
+    """Return what those see who report an error with the local variables."""
+    shown = TracebackException.from_exception(error, capture_locals=True)
+    return "".join(str(it.locals) for it in frames(shown))
+
+
+def frames(shown: TracebackException | None) -> Iterator[FrameSummary]:
+    """Walk the frames of an error and of its causes, but for those of these tests."""
+    while shown is not None:
+        yield from (it for it in shown.stack if it.filename != __file__)
+        hidden = shown.__suppress_context__
+        shown = shown.__cause__ or (None if hidden else shown.__context__)
 
 
 # ------------------------------------------------------------------------- moto
@@ -229,7 +245,7 @@ async def test_a_secret_of_another_shape_is_a_config_error(
     with pytest.raises(ConfigError, match=says) as error:
         await endpoint(configured(moto))
 
-    assert SENTINEL not in said_by(error.value)
+    assert SENTINEL not in said_by(error.value) + held_by(error.value)
 
 
 async def test_a_secret_is_fetched_once_for_all_who_need_it(
@@ -245,6 +261,26 @@ async def test_a_secret_is_fetched_once_for_all_who_need_it(
     assert store.fetches == 1
     await endpoint(settings, "writer", store)
     assert store.fetches == 1
+
+
+async def test_no_log_shows_what_aws_is_asked_and_answers(
+    moto: str, keeper: Keeper, caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper.keep("app/writer", rds())
+    caplog.set_level(logging.DEBUG)
+    caplog.clear()
+    asked = configured(moto, aws_session_token="sessionSentinel")
+    await endpoint(asked)
+    credentials = Credentials(by_iam().access("writer"))
+    token = await credentials.password(await credentials.endpoint(), Address("h"))
+    shown = "".join(f"{it.getMessage()}{it.args!r}" for it in caplog.records)
+
+    assert "botocore" in caplog.text
+    assert token is not None
+    signature = parse_qs(token.get_secret_value())["X-Amz-Signature"][0]
+    secret_key = KEYS["aws_secret_access_key"]
+    for hidden in (SENTINEL, "sessionSentinel", secret_key, signature):
+        assert hidden not in shown
 
 
 async def test_localstack_asks_nobody() -> None:
