@@ -390,13 +390,14 @@ async def test_a_probe_writes_one_commit_that_the_reader_gets(
 ) -> None:
     await book.write()
     await until(pair.reader, f"SELECT ({NAIVE}) > 0.5")
-    # A role's own default does not stand in its way.
-    async with configured(pair.writer, "default_transaction_read_only", "on"):
-        await until(pair.writer, "SHOW transaction_read_only")
-        found = await asked(pair, CALM, probe=True)
-    assert (found.status, found.freshness) == (Status.OK, Freshness.FRESH)
     async with on(pair.reader) as reader:
-        assert await reader.fetchval(NAIVE) < 0.5
+        last = await reader.fetchval("SELECT pg_last_xact_replay_timestamp()")
+        # A role's own default does not stand in its way.
+        async with configured(pair.writer, "default_transaction_read_only", "on"):
+            await until(pair.writer, "SHOW transaction_read_only")
+            found = await asked(pair, CALM, probe=True)
+        assert (found.status, found.freshness) == (Status.OK, Freshness.FRESH)
+        assert await reader.fetchval("SELECT pg_last_xact_replay_timestamp()") > last
 
 
 async def test_bytes_trip_as_seconds_do(pair: Pair, book: Book, settled: None) -> None:
