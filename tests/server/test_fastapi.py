@@ -304,6 +304,7 @@ async def proxied(served: Served) -> AsyncGenerator[Proxied]:
             served,
             database_url=writer.before(served.writer).url(show_password=True),
             database_reader_url=reader.before(served.reader).url(show_password=True),
+            pool_size=12,
         )
         yield Proxied(app, writer, reader)
 
@@ -365,6 +366,22 @@ async def test_probes_of_silent_servers_are_answered(proxied: Proxied) -> None:
             assert [it["role"] for it in endpoints] == roles
             assert {it["status"] for it in endpoints} == {"fail"}
         assert (await client.get("/livez")).status_code == 200
+
+
+async def test_an_application_ends_though_its_servers_are_silent(
+    proxied: Proxied,
+) -> None:
+    @proxied.app.post("/warm")
+    async def warm(database: AppDatabase) -> None:
+        await database.warm()
+
+    async with asyncio.timeout(20) as limit:
+        async with served_app(proxied.app) as client:
+            assert (await client.post("/warm")).status_code == 200
+            proxied.writer.freeze()
+            proxied.reader.freeze()
+            # Less than a second for each of them.
+            limit.reschedule(asyncio.get_running_loop().time() + 8)
 
 
 async def test_health_is_what_the_command_answers(
