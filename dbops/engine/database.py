@@ -4,8 +4,10 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Self
 
+from sqlalchemy import TextClause
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from dbops.endpoint import Role
@@ -17,7 +19,7 @@ from dbops.engine.context import Context
 from dbops.engine.engines import AUTOCOMMIT, EACH_ALONE, ONE_SNAPSHOT, Engines
 from dbops.engine.fair_pool import PoolState
 from dbops.engine.readers import Readers
-from dbops.engine.token import Token, taken
+from dbops.engine.token import FLUSHED, INSERTED, Token, taken
 from dbops.errors import ConfigError, UsageError
 from dbops.settings import Settings
 
@@ -173,10 +175,7 @@ class Database:
             DBAPIError: If its connection breaks.
             UsageError: As `writer`.
         """
-        self._stay_home()
-        async with borrowed_connection(self.engine("writer")) as connection:
-            await connection.execution_options(**AUTOCOMMIT)
-            return await taken(connection)
+        return await self._position(INSERTED)
 
     async def warm(self) -> None:
         """Open every connection that the pools keep, all at once.
@@ -233,9 +232,18 @@ class Database:
             # Another task may have been faster.
             if self._readers is None:
                 self._readers = Readers(
-                    self._engines, endpoint, self.settings, self.token
+                    self._engines,
+                    endpoint,
+                    self.settings,
+                    partial(self._position, FLUSHED),
                 )
         return self._readers
+
+    async def _position(self, which: TextClause) -> Token:
+        self._stay_home()
+        async with borrowed_connection(self.engine("writer")) as connection:
+            await connection.execution_options(**AUTOCOMMIT)
+            return await taken(connection, which)
 
     def _stay_home(self) -> None:
         """Refuse another event loop or process: its sockets would serve two masters."""

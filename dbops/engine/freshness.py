@@ -23,7 +23,7 @@ class Proofs:
 
     Args:
         max_lag_s: How late a reader may be.
-        token: Takes the writer's position.
+        token: Takes the position that the writer has flushed.
     """
 
     def __init__(self, max_lag_s: float, token: Callable[[], Awaitable[Token]]) -> None:

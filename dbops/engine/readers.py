@@ -58,7 +58,7 @@ class Readers:
         engines: Where the engines are.
         endpoint: The reader's hosts, and which role each has to have.
         settings: How late a reader may be, and who stands in.
-        token: Takes the writer's position.
+        token: Takes the position that the writer has flushed.
     """
 
     def __init__(

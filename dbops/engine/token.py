@@ -2,21 +2,23 @@
 
 from typing import NamedTuple, Self
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from typing_extensions import override
 
 from dbops.engine.aurora import IS_AURORA
 
-# What is flushed is what a standby can get. A commit that does not wait for the disk is
-# acknowledged before it is flushed, so the last insert counts then. Aurora refuses the
-# question.
+# A commit that does not wait for the disk is acknowledged before it is flushed, and any
+# transaction may choose to (`SET LOCAL synchronous_commit = off`): it is inserted then.
 # https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-BACKUP
-POSITION = text("""
-    SELECT CASE WHEN pg_catalog.current_setting('synchronous_commit') = 'off'
-                THEN pg_catalog.pg_current_wal_insert_lsn()
-                ELSE pg_catalog.pg_current_wal_flush_lsn() END::text
-""")
+INSERTED = text("SELECT pg_catalog.pg_current_wal_insert_lsn()::text")
+"""The position up to which every commit counts that anybody was told of."""
+
+# A standby gets what is flushed. What others have inserted and not committed may not be
+# for seconds, and would make each reader look late.
+FLUSHED = text("SELECT pg_catalog.pg_current_wal_flush_lsn()::text")
+"""The position that a reader can have by now."""
+
 # A reader that is no standby is the writer itself, and has the position; or it was
 # promoted, maybe without what was written last.
 REPLAYED = text("""
@@ -53,15 +55,16 @@ class Token(NamedTuple):
         return cls(f"{int(high, 16):X}/{int(low, 16):X}")
 
 
-async def taken(writer: AsyncConnection) -> Token:
-    """Take the position up to which every commit so far counts.
+async def taken(writer: AsyncConnection, position: TextClause) -> Token:
+    """Take a position; one that is not known where Aurora would refuse to tell it.
 
     Args:
-        writer: In autocommit mode, or the position may be one of an open transaction.
+        writer: Whom to ask.
+        position: What to ask: `INSERTED` or `FLUSHED`.
     """
     if await writer.scalar(text(IS_AURORA)):
         return Token(None)
-    return Token(await writer.scalar(POSITION))
+    return Token(await writer.scalar(position))
 
 
 async def has_replayed(reader: AsyncConnection, token: Token) -> bool:

@@ -129,6 +129,24 @@ async def test_a_reader_that_is_later_than_it_may_be_is_passed_over(
                 await asyncio.sleep(0.02)
 
 
+async def test_what_nobody_has_committed_makes_no_reader_late(
+    served: Served, admin: Connection
+) -> None:
+    flags = {"reader_fallback": "writer", "max_lag": "100ms"}
+    async with of_two(served, **flags) as (_, database):
+        await admin.execute("CREATE TABLE pending (n int)")
+        async with asyncio.timeout(10):
+            while not await read(database):
+                await asyncio.sleep(0.02)
+        async with admin.transaction():
+            await admin.execute("INSERT INTO pending VALUES (1)")
+            served_by_reader = []
+            for _ in range(10):
+                await asyncio.sleep(0.03)
+                served_by_reader.append(await read(database))
+    assert all(served_by_reader)
+
+
 @pytest.mark.parametrize("wrong", ["writer-limited(0)", "writer-limited", "anybody"])
 async def test_a_fallback_that_is_none_is_a_usage_error(
     served: Served, wrong: str

@@ -385,6 +385,19 @@ async def test_a_reader_after_a_token_sees_what_was_written(
             assert await session.scalar(text("SELECT pg_is_in_recovery()"))
 
 
+async def test_a_commit_that_does_not_wait_for_the_disk_counts_too(
+    database: Database,
+) -> None:
+    for n in range(5):
+        async with database.writer() as session:
+            await session.execute(text("SET LOCAL synchronous_commit = off"))
+            await add(session, n)
+            await session.commit()
+        token = await database.token()
+        async with database.reader(after=token, wait="10s") as session:
+            assert await session.scalar(COUNT) == n + 1
+
+
 async def test_the_writer_stands_in_for_a_reader_that_is_late(
     database: Database, served: Served
 ) -> None:
