@@ -4,8 +4,8 @@ Their scope is the function's: FastAPI's own, the request's, ends a dependency o
 response is on its way, and a commit that fails then has been told as a success.
 https://fastapi.tiangolo.com/tutorial/dependencies/dependencies-with-yield/
 
-So `Depends(provide_writer)` alone is a trap: `Writer` says the scope too. The functions are
-there as keys for `dependency_overrides`.
+So `Depends(provide_writer)` alone is a trap: `Writer` says the scope too. The functions
+are there as keys for `dependency_overrides`.
 """
 
 from collections.abc import AsyncGenerator
