@@ -148,6 +148,23 @@ def test_workers_have_servers_of_their_own_and_failures_name_their_database(
     assert "Traceback" not in ran.out + ran.err
 
 
+def test_where_everything_fails_the_first_twenty_are_kept(
+    run_pytest: RunPytest,
+) -> None:
+    tests = """
+    import pytest
+
+    @pytest.mark.parametrize("n", range(22))
+    def test_fails(dbops_database, n):
+        raise LookupError
+    """
+    ran = run_pytest({**NOTES, "test_it.py": tests})
+    summary = ran.out.partition("databases of failed tests")[2]
+    kept = re.findall(r"^test_it.py::.*: dbops_test_fails_", summary, re.MULTILINE)
+    assert len(kept) == 20, ran.out
+    assert ran.out.count("dropped: the 20 of the tests that failed first are kept") == 2
+
+
 @pytest.fixture
 def stopped(plugin_cache: Path) -> Generator[None]:
     """Stop what a test has kept, also when that test fails."""

@@ -162,7 +162,8 @@ def dbops_session(request: pytest.FixtureRequest) -> "AsyncSession":
     """An AsyncSession on the writer whose work is rolled back after the test.
 
     The code under test may commit. It shares its database with other tests, which do
-    not see each other's rows. For tests that pytest-asyncio or anyio runs.
+    not see each other's rows; its sequences go on counting. For tests that
+    pytest-asyncio or anyio runs.
     """
     from dbops.integrations.testing.runners import session_fixture  # noqa: PLC0415 # same
     from dbops.integrations.testing.told import told  # noqa: PLC0415 # see above
