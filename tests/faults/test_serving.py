@@ -18,13 +18,13 @@ import boto3
 import httpx
 import pytest
 from moto.server import ThreadedMotoServer
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dbops.credentials import DEADLINE_S
-from dbops.endpoint import Endpoint
+from dbops.endpoint import Driver, Endpoint
 from dbops.engine.connect import Connection, connect
 from dbops.engine.database import Database
 from dbops.errors import CommitUnknownError, DbopsError, UnreachableError
@@ -48,6 +48,8 @@ class Load:
     """Workers that write one row a request, and what became of each request."""
 
     database: Database
+    rests_s: float = 0.0
+    """How long each worker pauses: so a small pool closes what waits for its turn."""
     acknowledged: dict[int, float] = field(default_factory=dict)
     """Row → when its commit was acknowledged, on the loop's clock."""
     unknown: set[int] = field(default_factory=set)
@@ -64,6 +66,7 @@ class Load:
         async def work() -> None:
             while not is_over.is_set():
                 await self._request(next(self._numbers))
+                await asyncio.sleep(self.rests_s)
 
         tasks = [asyncio.create_task(work()) for _ in range(WORKERS)]
         try:
@@ -152,14 +155,17 @@ async def admin(served: Served) -> AsyncGenerator[Connection]:
     await made.close()
 
 
-def both(writer: Endpoint, reader: Endpoint) -> str:
+def both(writer: Endpoint, reader: Endpoint, driver: Driver) -> str:
     """Write the URL of whichever of two servers can be written to."""
     addresses = (*writer.addresses, *reader.addresses)
     either = replace(writer, addresses=addresses, target_session_attrs="read-write")
-    return either.url(show_password=True)
+    return either.url(show_password=True).replace("sql:", f"sql+{driver}:")
 
 
-async def test_a_promotion_under_load_loses_no_acknowledged_commit() -> None:
+@both_drivers
+async def test_a_promotion_under_load_loses_no_acknowledged_commit(
+    driver: Driver,
+) -> None:
     # What the standby has not got cannot survive: so a commit waits for it.
     async with throwaway() as pair:
         admin = await connect(pair.writer)
@@ -175,7 +181,7 @@ async def test_a_promotion_under_load_loses_no_acknowledged_commit() -> None:
         standby = await connect(pair.reader)
         settings = load_settings(
             flags={
-                "database_url": both(pair.writer, pair.reader),
+                "database_url": both(pair.writer, pair.reader, driver),
                 "pool_size": 4,
                 "connect_timeout": "1s",
                 "command_timeout": "2s",
@@ -196,6 +202,7 @@ async def test_a_promotion_under_load_loses_no_acknowledged_commit() -> None:
         await standby.close()
 
 
+@both_drivers
 async def test_backends_that_are_killed_under_load_lose_no_acknowledged_commit(
     served: Served, admin: Connection
 ) -> None:
@@ -246,6 +253,7 @@ async def test_a_farewell_that_nobody_listened_to_is_not_passed_on(
                 assert await session.scalar(COUNT) == 0
 
 
+@both_drivers
 @pytest.mark.parametrize("how", ["frozen", "cut", "refusing"])
 async def test_a_network_that_fails_under_load_is_survived_in_time(
     served: Served, admin: Connection, how: str
@@ -477,6 +485,7 @@ async def with_a_secret(
     async with a_user(admin) as (user, password):
         await vault.put(user, user, password)
         address = served.writer.addresses[0]
+        url = f"postgresql+{served.driver}://{address}/{served.name}"
         settings = load_settings(
             flags={
                 **vault.flags,
@@ -484,6 +493,7 @@ async def with_a_secret(
                 "db_host": address.host,
                 "db_port": address.port,
                 "db_name": served.name,
+                **({"database_url": url} if served.driver != "asyncpg" else {}),
                 # All but one are opened for their request alone.
                 "pool_size": 1,
                 "max_overflow": WORKERS,
@@ -493,27 +503,44 @@ async def with_a_secret(
             yield user, database
 
 
-async def test_a_rotation_under_load_fails_no_request(
-    served: Served, admin: Connection, vault: Vault
+@both_drivers
+@pytest.mark.parametrize("users", [1, 2])
+async def test_a_rotation_under_load_fails_no_request_and_is_asked_for_once(
+    served: Served, admin: Connection, vault: Vault, users: int
 ) -> None:
     async with with_a_secret(served, admin, vault) as (user, database):
-        load = Load(database)
+        # Where two take turns, one of them can log in at any time.
+        turns = [user] if users == 1 else [f"{user}_clone", user]
+        await admin.execute(f"CREATE USER {user}_clone; GRANT ALL ON t TO {user}_clone")
+        opened: list[str] = []
+        event.listen(
+            database.engine("writer").sync_engine,
+            "connect",
+            lambda *_: opened.append("one more"),
+        )
+        load = Load(database, rests_s=0.005)
         async with load.running():
             for number in range(3):
-                await load.more(20)
-                await admin.execute(f"ALTER USER {user} PASSWORD 'new {number}'")
-                await vault.put(user, user, f"new {number}")
-            await load.more(40)
+                await load.more(40)
+                async with admin.transaction():
+                    who = turns[number % len(turns)]
+                    await admin.execute(f"ALTER USER {who} PASSWORD 'new {number}'")
+                    await vault.put(user, who, f"new {number}")
+            await load.more(80)
         survived = await load.survived(admin)
+        await admin.execute(f"DROP OWNED BY {user}_clone; DROP USER {user}_clone")
     assert survived.is_whole, survived
     assert not survived.failed, survived
+    assert len(opened) > 3 * WORKERS, "nobody had to log in"
+    fetches = database.connectors._secrets.fetches  # noqa: SLF001 # it is shown nowhere
+    assert fetches <= 1 + 3
 
 
 async def test_without_secrets_manager_what_was_read_before_still_serves(
     served: Served, admin: Connection, vault: Vault
 ) -> None:
     async with with_a_secret(served, admin, vault) as (_, database):
-        load = Load(database)
+        load = Load(database, rests_s=0.005)
         async with load.running():
             await load.more(5)
             await vault.shut()
