@@ -43,6 +43,7 @@ class FairPool(AsyncAdaptedQueuePool):
         # Who has no limit never waits.
         self._free = limit(self.size(), self._max_overflow)
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._is_disposed = False
 
     @property
     def state(self) -> PoolState:
@@ -59,6 +60,7 @@ class FairPool(AsyncAdaptedQueuePool):
     @override
     def dispose(self) -> None:
         """Close what is idle, all at once: a silent server takes its time for each."""
+        self._is_disposed = True
         idle: list[ConnectionPoolEntry] = []
         with suppress(Empty):
             while True:
@@ -78,7 +80,11 @@ class FairPool(AsyncAdaptedQueuePool):
     @override
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
         try:
-            super()._do_return_conn(record)
+            if self._is_disposed:
+                # It was in use then, and nobody comes for it any more.
+                record.close()
+            else:
+                super()._do_return_conn(record)
         finally:
             self._pass_on()
 

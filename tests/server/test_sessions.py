@@ -701,6 +701,22 @@ async def test_a_forked_process_disposes_of_nothing_that_is_its_parents(
     assert process.returncode == 0, errors.decode()
 
 
+async def test_what_is_in_use_while_all_is_closed_goes_on_and_is_closed_then(
+    database: Database, table: Connection
+) -> None:
+    async with database.context() as context:
+        await add(context.writer, 1)
+        await database.dispose()
+        assert await context.reader.scalar(COUNT) == 0
+    assert await table.fetchval("SELECT count(*) FROM t") == 1
+    async with asyncio.timeout(5):
+        while await table.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND backend_type = 'client backend' AND application_name <> 'admin'"
+        ):
+            await asyncio.sleep(0.02)
+
+
 async def test_all_connections_are_opened_at_once(database: Database) -> None:
     await database.warm()
     kept = [database.engine(role).pool.checkedin() for role in ("writer", "reader")]  # type: ignore[attr-defined]
