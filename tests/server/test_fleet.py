@@ -6,7 +6,7 @@ import signal
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from dbops.engine.connect import connect
 from dbops.engine.quoting import quoted_identifier, quoted_literal
 from dbops.local.state import Pair
 from dbops.operations.init import init
-from tests.conftest import Ran, clean_environment, new_name
+from tests.conftest import Ran, RunDbops, clean_environment, new_name
 
 # What a revision runs to be still at it when something happens.
 SLEEP = "SELECT pg_sleep(600)"
@@ -72,6 +72,7 @@ class Fleet:
     pair: Pair
     project: Path
     cache_dir: Path
+    dbops: RunDbops
     names: list[str] = field(default_factory=list)
     """The databases."""
     listed: list[str] | None = None
@@ -137,7 +138,14 @@ class Fleet:
         )
 
     async def ran(self, *words: str, command: str = "migrate") -> Ran:
-        return await ended(await self.started(*words, command=command))
+        """Run to the end, in a process that need not import the libraries."""
+        return await asyncio.to_thread(
+            self.dbops,
+            *(*self.words(command), *words),
+            env=self.environment,
+            cwd=self.project,
+            timeout_s=90,
+        )
 
 
 async def ended(process: Process) -> Ran:
@@ -169,11 +177,13 @@ def codes(ran: Ran) -> dict[str, int]:
 
 
 @pytest.fixture
-async def fleet(pair: Pair, tmp_path: Path, cache_dir: Path) -> AsyncGenerator[Fleet]:
+async def fleet(
+    pair: Pair, tmp_path: Path, cache_dir: Path, dbops: RunDbops
+) -> AsyncGenerator[Fleet]:
     await init(tmp_path)
     write_revision(tmp_path, "a1", None, "CREATE TABLE a (n int)")
     write_revision(tmp_path, "b2", "a1", "CREATE TABLE b (n int)")
-    fleet = Fleet(pair, tmp_path, cache_dir)
+    fleet = Fleet(pair, tmp_path, cache_dir, dbops)
     yield fleet
     admin = await connect(pair.writer)
     for name in fleet.names:
@@ -220,9 +230,8 @@ async def test_one_missing_one_failing_and_one_locked_do_not_stop_the_others(
     await fleet.create(*(name for name in names if name != missing))
     fleet.listed = names
     await fleet.ask("CREATE TABLE b (taken int)", failing)
-    other = Fleet(
-        fleet.pair, tmp_path_factory.mktemp("other"), fleet.cache_dir, [locked]
-    )
+    elsewhere = tmp_path_factory.mktemp("other")
+    other = replace(fleet, project=elsewhere, names=[locked], listed=None)
     await init(other.project)
     write_revision(other.project, "x1", None, SLEEP)
     migrator = await other.started()
