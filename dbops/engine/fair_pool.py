@@ -81,8 +81,9 @@ class FairPool(AsyncAdaptedQueuePool):
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
         try:
             if self._is_disposed:
-                # It was in use then, and nobody comes for it any more.
+                # It was in use then, and only who waited already comes for another.
                 record.close()
+                self._dec_overflow()
             else:
                 super()._do_return_conn(record)
         finally:

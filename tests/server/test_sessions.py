@@ -717,6 +717,23 @@ async def test_what_is_in_use_while_all_is_closed_goes_on_and_is_closed_then(
             await asyncio.sleep(0.02)
 
 
+async def test_who_waits_while_all_is_closed_is_served_in_turn(
+    of_one: Database,
+) -> None:
+    async def use() -> None:
+        async with of_one.writer() as session:
+            await session.execute(COUNT)
+
+    async with of_one.writer() as session:
+        await session.execute(COUNT)
+        waiting = [asyncio.create_task(use()) for _ in range(3)]
+        async with asyncio.timeout(10):
+            while of_one.pool("writer").waiting < len(waiting):
+                await asyncio.sleep(0.005)
+        await of_one.dispose()
+    await asyncio.gather(*waiting)
+
+
 async def test_all_connections_are_opened_at_once(database: Database) -> None:
     await database.warm()
     kept = [database.engine(role).pool.checkedin() for role in ("writer", "reader")]  # type: ignore[attr-defined]
