@@ -18,6 +18,7 @@ import pytest
 from dbops.endpoint import Driver, Endpoint
 from dbops.engine.connect import Connectors, connect
 from dbops.errors import DbopsError
+from dbops.local.folders import cache_home
 from dbops.local.state import Pair
 from dbops.local.throwaway import throwaway
 from dbops.settings import Settings, load_settings
@@ -205,6 +206,14 @@ def cache_dir() -> Generator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def template(cache_dir: Path) -> None:
+    """Let the cache folder have what initdb makes, as after the first time."""
+    templates = cache_home(None) / "templates"
+    templates.mkdir(exist_ok=True)
+    (cache_dir / "templates").symlink_to(templates)
 
 
 @pytest.fixture(scope="session")

@@ -104,6 +104,7 @@ def test_a_pair_stands_in_where_nothing_is_configured(dbops: RunDbops) -> None:
     assert dbops("ping").code == 4
 
 
+@pytest.mark.usefixtures("template")
 @pytest.mark.parametrize("code", [0, 3, 77])
 def test_run_exits_as_its_command_does(dbops: RunDbops, code: int) -> None:
     program = (
@@ -114,17 +115,20 @@ def test_run_exits_as_its_command_does(dbops: RunDbops, code: int) -> None:
     assert ran.out == "postgresql://\n"
 
 
+@pytest.mark.usefixtures("template")
 def test_run_reports_the_signal_that_killed_its_command(dbops: RunDbops) -> None:
     program = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     assert dbops("local", "run", "--", sys.executable, "-c", program).code == 137
 
 
+@pytest.mark.usefixtures("template")
 def test_run_passes_options_on_to_its_command(dbops: RunDbops) -> None:
     program = "import sys; print(sys.argv[1:])"
     ran = dbops("local", "run", "--", sys.executable, "-c", program, "--format", "x")
     assert ran.out == "['--format', 'x']\n"
 
 
+@pytest.mark.usefixtures("template")
 def test_run_gives_its_command_two_servers_that_work(dbops: RunDbops) -> None:
     words = (sys.executable, "-m", "dbops", "lag", "--format", "json")
     ran = dbops("local", "run", "--", *words)
@@ -132,6 +136,7 @@ def test_run_gives_its_command_two_servers_that_work(dbops: RunDbops) -> None:
     assert ran.json["result"]["freshness"] == "fresh"
 
 
+@pytest.mark.usefixtures("template")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_run_ends_command_and_servers(
     tmp_path: Path, cache_dir: Path, number: int

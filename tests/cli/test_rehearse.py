@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from dbops.engine.connect import Connection, connect
-from dbops.local.folders import cache_home
 from dbops.operations.init import starter_folder
 from tests.cli.test_local import servers_below
 from tests.conftest import RunDbops, Served, clean_environment
@@ -19,6 +18,8 @@ from tests.conftest import RunDbops, Served, clean_environment
 STARTER = str(starter_folder() / "alembic.ini")
 SECRET = "s3cr3t-sentinel"
 REHEARSE = ("migrate", "--rehearse", "-c", STARTER)
+
+pytestmark = pytest.mark.usefixtures("template")
 
 
 def revision(folder: Path, body: str) -> str:
@@ -31,15 +32,6 @@ def revision(folder: Path, body: str) -> str:
         f"def upgrade():\n    {body}\n"
     )
     return str(folder / "alembic.ini")
-
-
-@pytest.fixture
-def cache_dir(cache_dir: Path) -> Path:
-    """Return a cache folder in which initdb has been run, once for all tests."""
-    templates = cache_home(None) / "templates"
-    templates.mkdir(exist_ok=True)
-    (cache_dir / "templates").symlink_to(templates)
-    return cache_dir
 
 
 @pytest.fixture
