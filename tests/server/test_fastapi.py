@@ -45,6 +45,8 @@ from dbops.integrations.fastapi import (
     remember,
     trace,
 )
+from dbops.integrations.fastapi.pinged import Probes
+from dbops.results import Status
 from tests.conftest import RunDbops, Served, new_name, until_table
 from tests.faults.proxy import Proxy, proxy
 from tests.served_app import served_app
@@ -52,6 +54,10 @@ from tests.served_app import served_app
 ADD = text("INSERT INTO t VALUES (:n)")
 COUNT = text("SELECT count(*) FROM t")
 NOWHERE = "postgresql://a@127.0.0.1:1/b"
+OTHERS = """
+    SELECT count(*) FROM pg_stat_activity
+     WHERE datname = current_database() AND application_name <> 'admin'
+"""
 WAITING = """
     FROM pg_stat_activity
      WHERE datname = current_database() AND wait_event_type = 'Lock'
@@ -329,18 +335,29 @@ async def test_probes_at_the_same_time_share_their_connections(
 
     async with served_app(proxied.app) as client:
         proxied.writer.freeze()
-        first, *others = [asyncio.create_task(client.get("/health")) for _ in range(8)]
+        asked = [asyncio.create_task(client.get("/health")) for _ in range(8)]
         async with asyncio.timeout(5):
             while arrived < 8:
                 await asyncio.sleep(0.005)
-        # Who hangs up takes the answer from nobody.
-        first.cancel()
         proxied.writer.thaw()
-        assert {(await it).status_code for it in others} == {200}
+        assert {(await it).status_code for it in asked} == {200}
         assert (proxied.writer.connections, proxied.reader.connections) == (1, 1)
         # What was asked then says nothing about later.
         assert (await client.get("/health")).status_code == 200
         assert proxied.writer.connections == 2
+
+
+async def test_who_gives_up_a_probe_takes_the_answer_from_nobody(
+    served: Served,
+) -> None:
+    async with Database(served.settings()) as database:
+        probes = Probes()
+        asked = [asyncio.create_task(probes.pinged(database)) for _ in range(3)]
+        await asyncio.sleep(0)
+        # The one who has asked first; the others wait for the same answer.
+        asked[0].cancel()
+        for it in asked[1:]:
+            assert (await it).status is Status.OK
 
 
 async def test_probes_are_in_the_schema_once_each(served: Served) -> None:
@@ -366,6 +383,18 @@ async def test_probes_of_silent_servers_are_answered(proxied: Proxied) -> None:
             assert [it["role"] for it in endpoints] == roles
             assert {it["status"] for it in endpoints} == {"fail"}
         assert (await client.get("/livez")).status_code == 200
+
+
+async def test_an_application_that_has_ended_holds_no_connection(
+    served: Served, table: Connection
+) -> None:
+    app = application(served)
+    async with served_app(app) as client:
+        assert (await client.post("/context/1")).status_code == 201
+        assert await table.fetchval(OTHERS) == 1
+    async with asyncio.timeout(5):
+        while await table.fetchval(OTHERS):
+            await asyncio.sleep(0.01)
 
 
 async def test_an_application_ends_though_its_servers_are_silent(
