@@ -13,7 +13,14 @@ import pytest
 
 from dbops.endpoint import Endpoint
 from dbops.engine.connect import connect
-from dbops.errors import DbopsError, FailedError, RefusedError, UsageError
+from dbops.errors import (
+    DbopsError,
+    FailedError,
+    RefusedError,
+    StaleReaderError,
+    UsageError,
+)
+from dbops.integrations.testing import databases as databases_module
 from dbops.integrations.testing.database import PairDatabase
 from dbops.integrations.testing.databases import Databases
 from dbops.integrations.testing.project import found_project, located
@@ -265,6 +272,43 @@ def test_catching_up_waits_for_what_was_committed(
     replay.resume(after_s=0.3)
     empty.catch_up()
     assert thread.call(ask(empty.reader, has_table)) == "t"
+
+
+def test_catching_up_needs_no_clock_of_ours(
+    thread: LoopThread,
+    empty: PairDatabase,
+    replay: Replay,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert empty.reader == empty.replica
+    replay.pause()
+    thread.call(ask(empty.writer, "CREATE TABLE t ()"))
+    # As the usual packages stop it for a test.
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    resume = ask(empty.replica, "SELECT pg_wal_replay_resume()")
+    timer = threading.Timer(0.2, asyncio.run, [resume])
+    waiting = threading.Thread(target=empty.catch_up, daemon=True)
+    for one in (timer, waiting):
+        one.start()
+    for one in (timer, waiting):
+        one.join(20)
+    monkeypatch.undo()
+    assert not waiting.is_alive()
+
+
+def test_a_standby_that_does_not_follow_is_said(
+    thread: LoopThread,
+    empty: PairDatabase,
+    replay: Replay,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert empty.reader == empty.replica
+    replay.pause()
+    thread.call(ask(empty.writer, "CREATE TABLE t ()"))
+    monkeypatch.setattr(databases_module, "_REPLAY_LIMIT_S", 0.1)
+    with pytest.raises(StaleReaderError, match="has not replayed"):
+        empty.catch_up()
 
 
 def test_our_connection_is_made_anew_when_a_test_has_ended_it(

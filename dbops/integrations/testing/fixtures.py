@@ -158,7 +158,10 @@ async def _dbops_session_by_anyio(
 
 
 @pytest.fixture
-def dbops_session(request: pytest.FixtureRequest) -> "AsyncSession":
+def dbops_session(
+    request: pytest.FixtureRequest,
+    _dbops_shared: "Shared",  # before a fixture of the test's own stops the clock
+) -> "AsyncSession":
     """An AsyncSession on the writer whose work is rolled back after the test.
 
     The code under test may commit. It shares its database with other tests, which do
