@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dbops.endpoint import Address
 from dbops.engine.token import Token, has_replayed
-from dbops.errors import DbopsError
+from dbops.errors import ConfigError, DbopsError
 
 _SHARE = 0.25
 
@@ -40,6 +40,9 @@ class Proofs:
         Args:
             reader: Who it is.
             connection: A connection to it, in autocommit mode.
+
+        Raises:
+            ConfigError: If the writer tells no position, as on Aurora.
         """
         now = asyncio.get_running_loop().time()
         if self._until.get(reader, 0.0) > now:
@@ -64,10 +67,17 @@ class Proofs:
             newest = self._taken[-1][0] if self._taken else None
             if newest is None or now - newest >= pause_s:
                 try:
-                    self._taken.append((now, await self._token()))
+                    token = await self._token()
                 except (DbopsError, SQLAlchemyError):
                     self._silent_until = loop.time() + pause_s
                     return False
+                if token.position is None:
+                    raise ConfigError(
+                        "DBOPS_MAX_LAG cannot be kept here: Aurora tells no position",
+                        hint="leave it out",
+                        phase="settings",
+                    )
+                self._taken.append((now, token))
             while now - self._taken[0][0] >= self._max_lag_s:
                 self._taken.popleft()
             return True

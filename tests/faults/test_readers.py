@@ -10,6 +10,7 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import text
 
+from dbops.endpoint import Driver
 from dbops.engine.connect import Connection, connect
 from dbops.engine.database import Database
 from dbops.engine.token import Token
@@ -20,8 +21,10 @@ from dbops.errors import (
     UnreachableError,
     UsageError,
 )
+from dbops.local.state import Pair
 from tests.conftest import Served, both_drivers
 from tests.faults.proxy import Proxy, proxy
+from tests.server.aurora import aurora
 
 IS_STANDBY = text("SELECT pg_is_in_recovery()")
 
@@ -127,6 +130,20 @@ async def test_a_reader_that_is_later_than_it_may_be_is_passed_over(
         async with asyncio.timeout(10):
             while not await read(database):
                 await asyncio.sleep(0.02)
+
+
+async def test_on_aurora_nobody_promises_how_late_a_reader_is(
+    pair: Pair, driver: Driver
+) -> None:
+    async with aurora(pair) as (writer, reader):
+        served = Served("aurora", writer, reader, driver)
+        async with Database(served.settings(max_lag="1s")) as database:
+            with pytest.raises(NoReaderError, match="Aurora tells no position"):
+                await read(database)
+            token = await database.token()
+            assert token == Token(None)
+            async with database.reader(after=token) as session:
+                assert await session.scalar(IS_STANDBY) is False
 
 
 async def test_what_nobody_has_committed_makes_no_reader_late(
