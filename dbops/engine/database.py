@@ -185,14 +185,14 @@ class Database:
             UsageError: As `writer`.
         """
         self._stay_home()
-        roles: list[Role] = ["writer"]
+        engines = [self.engine("writer")]
         if self.settings.has_reader:
-            roles.append("reader")
+            engines += (await self._spread()).engines
         async with AsyncExitStack() as stack:
             opened = await asyncio.gather(
                 *(
-                    stack.enter_async_context(borrowed_connection(self.engine(role)))
-                    for role in roles
+                    stack.enter_async_context(borrowed_connection(engine))
+                    for engine in engines
                     for _ in range(self.settings.pool_size)
                 ),
                 # All of them, or one that comes late would not be returned.

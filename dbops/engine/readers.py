@@ -85,6 +85,11 @@ class Readers:
         self._on_writer = asyncio.Semaphore(most) if most is not None else None
 
     @property
+    def engines(self) -> list[AsyncEngine]:
+        """One for each reader."""
+        return [it.engine for it in self._readers]
+
+    @property
     def are_judged(self) -> bool:
         """Whether there is anything to choose, to prove or to fall back on."""
         is_alone = len(self._readers) == 1 and self._proofs is None

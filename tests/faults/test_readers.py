@@ -59,6 +59,15 @@ async def read(database: Database) -> bool:
         return bool(await session.scalar(IS_STANDBY))
 
 
+async def test_each_reader_is_warmed(served: Served) -> None:
+    async with of_two(served, pool_size=2, max_overflow=1) as (ways, database):
+        await database.warm()
+        assert [it.connections for it in ways] == [2, 2]
+        assert await read(database)
+        assert [it.connections for it in ways] == [2, 2]
+        assert database.pool("reader").most == 6
+
+
 async def test_sessions_are_spread_over_the_readers(served: Served) -> None:
     async with of_two(served) as (ways, database), AsyncExitStack() as stack:
         for _ in range(6):
