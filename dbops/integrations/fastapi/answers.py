@@ -21,7 +21,8 @@ def answer_errors(app: FastAPI) -> None:
     So it is where a server is away or full, a connection broke before COMMIT, a
     statement took too long, a lock or a serialization failed, or no connection of the
     pool was returned in time. The body tells neither hosts nor statements; a warning is
-    logged. Any other error goes on to whoever handles it, and is a 500 in the end.
+    logged. Any other error goes on to whoever handles it, and is a 500 in the end. An
+    application that is mounted answers for itself: call this with it, too.
     """
     app.add_exception_handler(DbopsError, _answered)
     app.add_exception_handler(SQLAlchemyError, _answered)
