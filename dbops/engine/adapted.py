@@ -36,6 +36,9 @@ READ_ONLY = "default_transaction_read_only"
 ALONE = "dbops_alone"
 """The execution option of statements that stand by themselves, and cannot write."""
 
+FOR_READING = "dbops_for_reading"
+"""The execution option of sessions that may not write, whatever else they ask for."""
+
 # The first statement takes the snapshot; BEGIN alone takes none. Both travel together.
 # https://www.postgresql.org/docs/current/transaction-iso.html#XACT-REPEATABLE-READ
 # https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
@@ -114,14 +117,23 @@ class Adapted:
         Raises:
             RefusedError: If nothing would keep it from writing.
         """
-        if alone and self._connection.reported(READ_ONLY) != "on":
+        if alone:
+            self.refuse_unguarded()
+        self.is_alone = alone
+
+    def refuse_unguarded(self) -> None:
+        """Let no statement in autocommit mode read where it could write.
+
+        Raises:
+            RefusedError: If nothing would keep it from writing.
+        """
+        if self._connection.reported(READ_ONLY) != "on":
             raise RefusedError(
                 "nothing would keep a statement in autocommit mode from writing: a "
-                "pooler stands before the reader",
+                "pooler stands before the reader, or the writer in its stead",
                 hint="read without autocommit, or connect to the reader itself",
                 phase="query",
             )
-        self.is_alone = alone
 
     async def begin(self) -> None:
         """Begin a transaction, unless one has begun or the statement needs none."""
@@ -237,6 +249,8 @@ class StandingContext(ExecutionContext):
         adapted = self.root_connection.connection.dbapi_connection
         assert isinstance(adapted, Adapted)  # as our engines have it  # noqa: S101
         alone = self.execution_options.get(ALONE, False)
+        if adapted.autocommit and self.execution_options.get(FOR_READING):
+            adapted.refuse_unguarded()
         # The server keeps a cursor, and its rows come later, within a transaction.
         adapted.stand(alone=alone and not self._is_server_side)
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import immutabledict
 
 from dbops.endpoint import Address, Role, SessionAttrs
-from dbops.engine.adapted import ALONE, silent
+from dbops.engine.adapted import ALONE, FOR_READING, silent
 from dbops.engine.connect import Connector, Connectors
 from dbops.engine.fair_pool import FairPool, PoolState, limit
 from dbops.engine.faults import sqlstate
@@ -23,7 +23,6 @@ from dbops.errors import DbopsError, ReadOnlyError
 Mode = Mapping[str, Any]
 """Execution options of SQLAlchemy."""
 
-_FOR_READING = "dbops_for_reading"
 _IS_READ_ONLY = "postgresql_readonly"
 _WRITING_LEVEL, _READING_LEVEL = "READ COMMITTED", "REPEATABLE READ"
 
@@ -33,18 +32,22 @@ _WRITING_LEVEL, _READING_LEVEL = "READ COMMITTED", "REPEATABLE READ"
 READING: Mode = {
     "isolation_level": _READING_LEVEL,
     _IS_READ_ONLY: True,
-    _FOR_READING: True,
+    FOR_READING: True,
 }
 """How a transaction begins on a writer that stands in for the reader."""
 
-ONE_SNAPSHOT: Mode = {"isolation_level": _READING_LEVEL, ALONE: False}
+ONE_SNAPSHOT: Mode = {
+    "isolation_level": _READING_LEVEL,
+    FOR_READING: True,
+    ALONE: False,
+}
 """How a transaction begins on a reader."""
 
-EACH_ALONE: Mode = {"isolation_level": _READING_LEVEL, ALONE: True}
+EACH_ALONE: Mode = {**ONE_SNAPSHOT, ALONE: True}
 """Each statement by itself, on a reader."""
 
-AUTOCOMMIT: Mode = {"isolation_level": "AUTOCOMMIT"}
-"""Each statement by itself."""
+AUTOCOMMIT: Mode = {"isolation_level": "AUTOCOMMIT", FOR_READING: False}
+"""Each statement by itself: what we ask of either server, and of a pooler too."""
 
 _READ_ONLY = "25006"
 
@@ -148,7 +151,7 @@ class Engines:
             guarded(connector) if is_reader else connector,
             driver=connector.options.driver,
             isolation_level=_READING_LEVEL if is_reader else _WRITING_LEVEL,
-            execution_options={_FOR_READING: is_reader},
+            execution_options={FOR_READING: is_reader},
             poolclass=FairPool,
             pool_size=settings.pool_size,
             max_overflow=settings.max_overflow,
@@ -201,7 +204,7 @@ def _judge(failure: ExceptionContext) -> DbopsError | None:
     if sqlstate(failure.original_exception) != _READ_ONLY:
         return None
     options = failure.connection.get_execution_options() if failure.connection else {}
-    if options.get(_FOR_READING):
+    if options.get(FOR_READING):
         return ReadOnlyError()
     failure.is_disconnect = True
     return None

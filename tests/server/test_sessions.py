@@ -527,6 +527,20 @@ async def test_whatever_a_session_wishes_the_reader_stays_one(
         )
 
 
+async def test_no_wish_of_a_session_lets_it_write_where_the_writer_stands_in(
+    database: Database, table: Connection
+) -> None:
+    for wish in ("AUTOCOMMIT", "READ COMMITTED"):
+        async with database.reader(after=Token(None)) as session:
+            await session.connection(execution_options={"isolation_level": wish})
+            with pytest.raises((ReadOnlyError, RefusedError)):
+                await add(session, 1)
+    async with database.writer() as session:
+        await add(session, 2)
+        await session.commit()
+    assert await table.fetchval("SELECT array_agg(n) FROM t") == [2]
+
+
 async def test_a_writer_that_read_in_the_readers_stead_begins_as_before(
     served: Served, table: Connection
 ) -> None:
