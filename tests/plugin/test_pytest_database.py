@@ -148,6 +148,34 @@ def test_workers_have_servers_of_their_own_and_failures_name_their_database(
     assert "Traceback" not in ran.out + ran.err
 
 
+def test_a_server_that_dies_is_one_sentence_for_each_test(
+    run_pytest: RunPytest,
+) -> None:
+    tests = """
+    import os
+    import signal
+    import time
+
+    async def test_kills_it(dbops_session, dbops_pair):
+        pid_file = dbops_pair.folder / "writer" / "postmaster.pid"
+        os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGQUIT)
+        deadline = time.monotonic() + 20
+        while pid_file.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def test_after_it(dbops_database):
+        pass
+
+    async def test_with_a_session(dbops_session):
+        pass
+    """
+    ran = run_pytest({**NOTES, "test_it.py": tests}, "--asyncio-mode=auto")
+    assert "1 passed, 3 errors" in ran.out, ran.out
+    assert ran.out.count("\ndbops: nothing listens on 127.0.0.1") == 3
+    assert "Traceback" not in ran.out + ran.err
+
+
 def test_where_everything_fails_the_first_twenty_are_kept(
     run_pytest: RunPytest,
 ) -> None:

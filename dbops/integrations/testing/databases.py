@@ -2,9 +2,10 @@
 
 import re
 import uuid
+from contextlib import suppress
 
 from dbops.engine.quoting import quoted_identifier
-from dbops.errors import StaleReaderError
+from dbops.errors import StaleReaderError, UnreachableError
 from dbops.integrations.testing.connections import Connections
 from dbops.integrations.testing.database import PairDatabase
 from dbops.integrations.testing.servers import PREFIX
@@ -82,6 +83,15 @@ class Databases:
             DbopsError: If the server cannot, or is gone.
         """
         self._thread.call(self._drop(database.name))
+
+    def discard(self, database: PairDatabase) -> None:
+        """Drop a database at the end of a run; a server that is gone has none.
+
+        Raises:
+            DbopsError: If the server cannot.
+        """
+        with suppress(UnreachableError):
+            self.drop(database)
 
     def has_committed(self, transaction: str) -> bool:
         """Say whether a transaction was committed, in whichever database.

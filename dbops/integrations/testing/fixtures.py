@@ -33,8 +33,9 @@ def _dbops_settings() -> "Settings":
 @pytest.fixture(scope="session")
 def _dbops_thread() -> "Generator[LoopThread]":
     from dbops.integrations.testing.thread import LoopThread  # noqa: PLC0415 # see above
+    from dbops.integrations.testing.told import told  # noqa: PLC0415 # same
 
-    with LoopThread() as thread:
+    with told(), LoopThread() as thread:
         yield thread
 
 
@@ -104,7 +105,7 @@ def dbops_template(
         prepare(_dbops_thread, database, project)
     yield database
     with told():
-        _dbops_databases.drop(database)
+        _dbops_databases.discard(database)
 
 
 @pytest.fixture

@@ -55,8 +55,8 @@ class Shared:
         """Drop it, if there is one.
 
         Raises:
-            DbopsError: If the server cannot, or is gone.
+            DbopsError: If the server cannot.
         """
         database, self._database, self._settings = self._database, None, None
         if database is not None:
-            self._databases.drop(database)
+            self._databases.discard(database)
