@@ -193,10 +193,29 @@ class Adapted:
         self._handle_exception(error)
 
     def rollback(self) -> None:
-        """Roll back what has begun; the server has, where the connection ended."""
+        """Roll back what has begun; the server does, where the connection ends.
+
+        So that is no failure: one would keep who was cancelled from returning it.
+        """
         if self._has_begun() and not self.is_closed:
-            super().rollback()  # type: ignore[misc] # the class for the driver has it
+            try:
+                super().rollback()  # type: ignore[misc] # the class for the driver has it
+            except TimeoutError:
+                self._connection.terminate()
+            except self.dbapi.Error:
+                if not self.is_closed:
+                    raise
         self.used_at = monotonic()
+
+    def terminate(self) -> None:
+        """Drop it; at once where it has ended, as nobody who is cancelled may wait.
+
+        SQLAlchemy would not notice who leaves while it replaces a connection.
+        """
+        if self.is_closed:
+            self._terminate_force_close()
+        else:
+            super().terminate()  # type: ignore[misc] # the class for the driver has it
 
     def _ask(self) -> None:
         try:
@@ -234,6 +253,8 @@ class Adapted:
         async def _say_commit(self) -> str: ...
 
         async def _say_nothing(self) -> object: ...
+
+        def _terminate_force_close(self) -> None: ...
 
         def _forget(self) -> None: ...
 

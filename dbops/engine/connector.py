@@ -213,13 +213,18 @@ class Connector:
         return dialled if verdict is Verdict.FITS else None
 
     async def _opened(self, call: Call, here: Endpoint) -> BoundedConnection:
-        if self.options.driver == "asyncpg":
-            return await dial(call)
-        # Imported here: asyncpg alone is what dbops needs.
-        from dbops.engine import psycopg_dial  # noqa: PLC0415
+        try:
+            if self.options.driver == "asyncpg":
+                return await dial(call)
+            # Imported here: asyncpg alone is what dbops needs.
+            from dbops.engine import psycopg_dial  # noqa: PLC0415
 
-        # It has all that is asked of a connection before it is SQLAlchemy's.
-        return cast("BoundedConnection", await psycopg_dial.dial(call, here))
+            # It has all that is asked of a connection before it is SQLAlchemy's.
+            return cast("BoundedConnection", await psycopg_dial.dial(call, here))
+        except BaseException as error:
+            # They hold the password, and a socket on which the server still waits.
+            without_frames(error)
+            raise
 
 
 @contextmanager
@@ -229,7 +234,7 @@ def _translated(call: Call, endpoint: Endpoint) -> Generator[None]:
         yield
     except Exception as error:
         phase, limit_s = call.phases.phase, call.timeout_s
-        fault = translate(without_frames(error), endpoint, phase=phase, limit_s=limit_s)
+        fault = translate(error, endpoint, phase=phase, limit_s=limit_s)
         if fault is None:
             raise
         raise fault from error

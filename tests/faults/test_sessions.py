@@ -211,6 +211,27 @@ async def test_after_a_begin_that_nobody_answered_the_next_one_is_served_at_once
     assert await admin.fetchval("SELECT count(*) FROM t") == 3
 
 
+async def test_who_is_cancelled_while_a_dead_connection_is_replaced_keeps_none(
+    served: Served, admin: Connection
+) -> None:
+    async with Database(served.settings(pool_size=1, max_overflow=0)) as database:
+        leavers: list[object] = []
+        for steps in range(1, 20):
+            async with database.engine("writer").connect() as connection:
+                await admin.execute(KILL)
+                await has_ended(connection)
+            task = asyncio.create_task(write(database))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            # Kept, with their frames, or the garbage collector would tidy up.
+            leavers += await asyncio.gather(task, return_exceptions=True)
+            async with asyncio.timeout(5):
+                while database.pool("writer").in_use:
+                    await asyncio.sleep(0.01)
+        assert any(isinstance(it, asyncio.CancelledError) for it in leavers)
+
+
 async def test_rows_that_come_one_by_one_have_a_transaction_in_any_case(
     served: Served, admin: Connection
 ) -> None:
