@@ -23,6 +23,8 @@ from tests.faults.migrators import (
 from tests.revisions import write_revision
 
 SHORT = ("--ddl-lock-timeout", "150ms")
+# Somebody else must find out meanwhile who is in the way, on a busy machine too.
+WATCHED = ("--ddl-lock-timeout", "750ms")
 KINDS = ["dbops init's", "psycopg", "asyncpg"]
 ALTER = "op.execute('ALTER TABLE busy ADD x int')"
 VERSION = "SELECT version_num FROM alembic_version"
@@ -47,7 +49,7 @@ async def test_only_the_revision_that_waits_is_tried_again(
     write_project(tmp_path, kind)
     write_revision(tmp_path, "b2", "a1", COUNT)
     write_revision(tmp_path, "c3", "b2", f"{COUNT}\n{NOTE_TRY}\n{ALTER}")
-    waiting = migrator(tmp_path, served, *SHORT)
+    waiting = migrator(tmp_path, served, *WATCHED)
     await until(served, "(SELECT last_value FROM tries) >= 3")
     assert await asked(served, VERSION) == "b2"
     await reader.execute("COMMIT")
@@ -68,7 +70,7 @@ async def test_who_is_in_the_way_is_named_in_the_end(
 ) -> None:
     write_project(tmp_path, kind)
     write_revision(tmp_path, "b2", "a1", f"{NOTE_TRY}\n{ALTER}")
-    ran = await migrator(tmp_path, served, *SHORT, DBOPS_DDL_RETRIES="1").ended()
+    ran = await migrator(tmp_path, served, *WATCHED, DBOPS_DDL_RETRIES="1").ended()
     assert ran.code == 7
     error = ran.json["error"]
     assert "revision b2 failed and was rolled back" in error["message"]
@@ -84,7 +86,7 @@ async def test_readers_go_on_while_a_revision_waits(
 ) -> None:
     write_project(tmp_path, "psycopg")
     write_revision(tmp_path, "b2", "a1", ALTER)
-    waiting = migrator(tmp_path, served, *SHORT)
+    waiting = migrator(tmp_path, served, *WATCHED)
     await until(served, running("ALTER TABLE busy"))
     other = await connect(served.writer)
     # Behind an ALTER TABLE without a limit this would wait for the long report.
