@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
+from functools import lru_cache
 from typing import Literal, get_args
 
 from sqlalchemy.exc import DBAPIError
@@ -21,6 +22,7 @@ _FIRST_PAUSE_S = 0.002
 _LONGEST_PAUSE_S = 0.05
 
 
+@lru_cache(maxsize=64)  # each session asks
 def limit_of(wait: str | float, otherwise: Otherwise) -> float:
     """Return in seconds how long a reader may take to get there.
 

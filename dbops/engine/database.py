@@ -3,7 +3,11 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+)
 from functools import partial
 from typing import Self
 
@@ -12,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from dbops.endpoint import Role
 from dbops.engine.adapted import speak
-from dbops.engine.borrowed import borrowed_connection, borrowed_session
+from dbops.engine.borrowed import BorrowedSession, borrowed_connection
 from dbops.engine.caught_up import Otherwise, caught_up, limit_of
 from dbops.engine.connect import Connectors
 from dbops.engine.context import Context
@@ -73,8 +77,7 @@ class Database:
         """
         self._engines.each(wish)
 
-    @asynccontextmanager
-    async def writer(self) -> AsyncGenerator[AsyncSession]:
+    def writer(self) -> AbstractAsyncContextManager[AsyncSession]:
         """Open a session on the writer; what is not committed is rolled back.
 
         Raises:
@@ -83,18 +86,16 @@ class Database:
             UsageError: If this database belongs to another event loop or process.
         """
         self._stay_home()
-        async with borrowed_session(self.engine("writer")) as session:
-            yield session
+        return BorrowedSession(self.engine("writer"))
 
-    @asynccontextmanager
-    async def reader(
+    def reader(
         self,
         *,
         after: Token | None = None,
         wait: str | float = "200ms",
         otherwise: Otherwise = "writer",
         autocommit: bool = False,
-    ) -> AsyncGenerator[AsyncSession]:
+    ) -> AbstractAsyncContextManager[AsyncSession]:
         """Open a session on the reader: one snapshot, read only.
 
         Args:
@@ -119,12 +120,29 @@ class Database:
         """
         self._stay_home()
         limit_s = limit_of(wait, otherwise)
+        if after is None and self._readers is not None and not self._readers.are_judged:
+            return self._lazy(autocommit=autocommit)
+        return self._chosen(after, limit_s, otherwise, autocommit=autocommit)
+
+    def _lazy(self, *, autocommit: bool) -> BorrowedSession:
+        """Return a session that connects at its first statement, and not before."""
+        engines = self._engines
+        engine = engines.reading_alone() if autocommit else engines.of("reader")
+        return BorrowedSession(engine, autoflush=False)
+
+    @asynccontextmanager
+    async def _chosen(
+        self,
+        after: Token | None,
+        limit_s: float,
+        otherwise: Otherwise,
+        *,
+        autocommit: bool,
+    ) -> AsyncGenerator[AsyncSession]:
+        """Open a session on the reader that serves, or on who stands in."""
         readers = await self._spread()
         if after is None and not readers.are_judged:
-            # It connects at its first statement, and not before.
-            engines = self._engines
-            engine = engines.reading_alone() if autocommit else engines.of("reader")
-            async with borrowed_session(engine, autoflush=False) as session:
+            async with self._lazy(autocommit=autocommit) as session:
                 yield session
             return
         mode = EACH_ALONE if autocommit else ONE_SNAPSHOT
@@ -141,7 +159,7 @@ class Database:
                     mode=mode,
                 )
             yield await stack.enter_async_context(
-                borrowed_session(connection, autoflush=False)
+                BorrowedSession(connection, autoflush=False)
             )
 
     @asynccontextmanager
@@ -247,7 +265,13 @@ class Database:
 
     def _stay_home(self) -> None:
         """Refuse another event loop or process: its sockets would serve two masters."""
-        here = (os.getpid(), asyncio.get_running_loop())
+        try:
+            here = (os.getpid(), asyncio.get_running_loop())
+        except RuntimeError:
+            raise UsageError(
+                "a Database lives in a running event loop of asyncio",
+                hint="await its sessions in a coroutine, run by asyncio or uvloop",
+            ) from None
         if self._home is None:
             self._home = here
         if self._home != here:

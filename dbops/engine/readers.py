@@ -83,17 +83,14 @@ class Readers:
         self._proofs = Proofs(settings.max_lag, token) if settings.max_lag else None
         most = settings.reader_fallback.limit
         self._on_writer = asyncio.Semaphore(most) if most is not None else None
+        is_alone = len(hosts) == 1 and self._proofs is None
+        self.are_judged = not is_alone or self._fallback.who != "error"
+        """Whether there is anything to choose, to prove or to fall back on."""
 
     @property
     def engines(self) -> list[AsyncEngine]:
         """One for each reader."""
         return [it.engine for it in self._readers]
-
-    @property
-    def are_judged(self) -> bool:
-        """Whether there is anything to choose, to prove or to fall back on."""
-        is_alone = len(self._readers) == 1 and self._proofs is None
-        return not is_alone or self._fallback.who != "error"
 
     @asynccontextmanager
     async def connection(self, mode: Mode) -> AsyncGenerator[AsyncConnection]:
