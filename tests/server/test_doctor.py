@@ -224,14 +224,15 @@ async def test_accepted_findings_stay_visible_and_count_no_more(
 async def test_every_database_is_looked_into_one_after_another(
     served: Served, role: str
 ) -> None:
-    """With two connections for the role: one may be ending while another begins."""
+    """With fewer connections than databases: two may be ending as another begins."""
     ill, shut = new_name("ill"), new_name("shut")
+    made = (ill, shut, new_name("well"), new_name("well"))
     mine = as_role(served.writer, role)
     async with session(served.writer) as admin:
         await admin.execute(f"GRANT pg_monitor, pg_read_all_data TO {role}")
-        await admin.execute(f"ALTER ROLE {role} CONNECTION LIMIT 2")
+        await admin.execute(f"ALTER ROLE {role} CONNECTION LIMIT 3")
         try:
-            for name in (ill, shut):
+            for name in made:
                 await admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
             await admin.execute(f"REVOKE CONNECT ON DATABASE {shut} FROM PUBLIC")
             async with session(served.writer.with_database(ill)) as there:
@@ -239,7 +240,7 @@ async def test_every_database_is_looked_into_one_after_another(
             chosen = choices(catalogue(), only=["D35", "D42"])
             answer = await doctor(to(mine), chosen, all_databases=True)
         finally:
-            for name in (ill, shut):
+            for name in made:
                 await admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     found = of(answer, "D35")
     assert [it.object for it in found.findings if it.database == ill] == ["public.lost"]
