@@ -15,7 +15,6 @@ from sqlalchemy import TextClause
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from dbops.endpoint import Role
-from dbops.engine.adapted import speak
 from dbops.engine.borrowed import BorrowedSession, borrowed_connection
 from dbops.engine.caught_up import Otherwise, caught_up, limit_of
 from dbops.engine.connect import Connectors
@@ -23,6 +22,7 @@ from dbops.engine.context import Context
 from dbops.engine.engines import AUTOCOMMIT, EACH_ALONE, ONE_SNAPSHOT, Engines
 from dbops.engine.fair_pool import PoolState
 from dbops.engine.readers import Readers
+from dbops.engine.standing import speak
 from dbops.engine.token import FLUSHED, INSERTED, Token, taken
 from dbops.errors import ConfigError, UsageError
 from dbops.settings import Settings

@@ -10,10 +10,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from dbops.endpoint import Address, Endpoint
-from dbops.engine.adapted import speak
 from dbops.engine.borrowed import borrowed_connection
 from dbops.engine.engines import AUTOCOMMIT, READING, Engines, Mode
 from dbops.engine.freshness import Proofs
+from dbops.engine.standing import speak
 from dbops.engine.token import Token
 from dbops.errors import DbopsError, NoReaderError, RefusedError
 from dbops.settings import Settings
