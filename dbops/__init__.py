@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from dbops.endpoint import Endpoint
     from dbops.engine.connect import Connector, Connectors, connect
     from dbops.engine.database import Database
-    from dbops.engine.token import Token
+    from dbops.engine.sessions.token import Token
     from dbops.errors import DbopsError
     from dbops.results import Result, Status
     from dbops.settings import Settings, load_settings
@@ -37,7 +37,7 @@ _ROOMS = {
     "Result": "dbops.results",
     "Settings": "dbops.settings",
     "Status": "dbops.results",
-    "Token": "dbops.engine.token",
+    "Token": "dbops.engine.sessions.token",
     "connect": "dbops.engine.connect",
     "load_settings": "dbops.settings",
 }

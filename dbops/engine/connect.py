@@ -9,9 +9,9 @@ from dataclasses import replace
 from dbops import __version__
 from dbops.credentials import Credentials, SecretStore
 from dbops.endpoint import Endpoint, Role
-from dbops.engine.connector import Connector, Dialled
-from dbops.engine.driver import CLOSE_TIMEOUT_S, Connection, close
-from dbops.engine.options import ConnectOptions
+from dbops.engine.dialling.connector import Connector, Dialled
+from dbops.engine.dialling.driver import CLOSE_TIMEOUT_S, Connection, close
+from dbops.engine.dialling.options import ConnectOptions
 from dbops.engine.quoting import quoted_identifier
 from dbops.settings import Aws, Settings
 

@@ -15,15 +15,15 @@ from sqlalchemy import TextClause
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from dbops.endpoint import Role
-from dbops.engine.borrowed import BorrowedSession, borrowed_connection
-from dbops.engine.caught_up import Otherwise, caught_up, limit_of
 from dbops.engine.connect import Connectors
-from dbops.engine.context import Context
-from dbops.engine.engines import AUTOCOMMIT, EACH_ALONE, ONE_SNAPSHOT, Engines
-from dbops.engine.fair_pool import PoolState
-from dbops.engine.readers import Readers
-from dbops.engine.standing import speak
-from dbops.engine.token import FLUSHED, INSERTED, Token, taken
+from dbops.engine.pooled.fair_pool import PoolState
+from dbops.engine.pooled.standing import speak
+from dbops.engine.sessions.borrowed import BorrowedSession, borrowed_connection
+from dbops.engine.sessions.caught_up import Otherwise, caught_up, limit_of
+from dbops.engine.sessions.context import Context
+from dbops.engine.sessions.engines import AUTOCOMMIT, EACH_ALONE, ONE_SNAPSHOT, Engines
+from dbops.engine.sessions.readers import Readers
+from dbops.engine.sessions.token import FLUSHED, INSERTED, Token, taken
 from dbops.errors import ConfigError, UsageError
 from dbops.settings import Settings
 

@@ -9,8 +9,8 @@ from sqlalchemy.pool import NullPool
 
 from dbops.endpoint import Address
 from dbops.engine.connect import Connection, Connector, close
-from dbops.engine.faults import translated
-from dbops.engine.made import engine_over
+from dbops.engine.faults.translate import translated
+from dbops.engine.pooled.made import engine_over
 from dbops.errors import UnreachableError
 
 _READ_COMMITTED = {"isolation_level": "READ COMMITTED"}

@@ -8,8 +8,8 @@ from typing import Any
 import asyncpg
 
 from dbops.endpoint import Address
-from dbops.engine.connector import Dialled
-from dbops.engine.faults import translated
+from dbops.engine.dialling.connector import Dialled
+from dbops.engine.faults.translate import translated
 from dbops.engine.round_trip import RoundTrip, round_trip
 from dbops.errors import DbopsError
 

@@ -3,7 +3,7 @@
 from time import perf_counter, time
 from typing import NamedTuple
 
-from dbops.engine.connector import Dialled
+from dbops.engine.dialling.connector import Dialled
 
 _NULL = r"\N"
 

@@ -11,8 +11,8 @@ from typing import cast
 
 from typing_extensions import override
 
-from dbops.engine.connector import Dialled
-from dbops.engine.faults import translated
+from dbops.engine.dialling.connector import Dialled
+from dbops.engine.faults.translate import translated
 
 # https://www.postgresql.org/docs/current/protocol-message-formats.html
 _HEADER = struct.Struct("!cI")

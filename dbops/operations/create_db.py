@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dbops.engine.connect import Connectors
 from dbops.engine.ddl import ddl_connection
-from dbops.engine.faults import sqlstate
+from dbops.engine.faults.translate import sqlstate
 from dbops.engine.quoting import quoted_identifier, quoted_literal
 from dbops.errors import RefusedError, UsageError
 from dbops.results import Model, Result, Status

@@ -14,7 +14,7 @@ from dbops.endpoint import Endpoint
 from dbops.engine.connect import ConnectOptions, Connector, connect
 from dbops.engine.database import Database
 from dbops.engine.ddl import ddl_connection
-from dbops.engine.faults import translated
+from dbops.engine.faults.translate import translated
 from dbops.errors import DbopsError, UnreachableError
 from tests.conftest import Served, both_drivers
 from tests.faults.proxy import Proxy, impostor, plain_then, proxy

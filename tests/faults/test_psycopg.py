@@ -16,7 +16,7 @@ from dbops.credentials import Credentials
 from dbops.endpoint import Address, Driver, Endpoint, SslMode
 from dbops.engine.connect import ConnectOptions, Connector
 from dbops.engine.database import Database
-from dbops.engine.psycopg_connection import BoundedPsycopg
+from dbops.engine.dialling.psycopg_connection import BoundedPsycopg
 from dbops.errors import ConfigError, DbopsError
 from dbops.local.state import Pair
 from dbops.settings import load_settings

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from dbops.endpoint import Driver
 from dbops.engine.connect import Connection, connect
 from dbops.engine.database import Database
-from dbops.engine.token import Token
+from dbops.engine.sessions.token import Token
 from dbops.errors import (
     NoReaderError,
     RefusedError,

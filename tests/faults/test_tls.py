@@ -381,7 +381,7 @@ async def test_a_socket_needs_no_tls(pair: Pair) -> None:
 
 
 def test_contexts_are_at_least_tls_1_2_and_speak_alpn(tls_server: TlsServer) -> None:
-    from dbops.engine.tls import tls_attempts  # a unit among servers
+    from dbops.engine.dialling.tls import tls_attempts  # a unit among servers
 
     endpoint = tls_server.at(sslmode="verify-full", root=tls_server.authority)
     (context,) = tls_attempts(endpoint, endpoint.addresses[0])

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from dbops.engine.connect import Connection, connect
 from dbops.engine.database import Database
-from dbops.engine.token import Token
+from dbops.engine.sessions.token import Token
 from dbops.errors import (
     ConfigError,
     ReadOnlyError,

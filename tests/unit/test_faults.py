@@ -12,8 +12,13 @@ from typing_extensions import override
 
 from dbops.endpoint import Address, Endpoint
 from dbops.engine.connect import ConnectOptions
-from dbops.engine.faults import server_message, sqlstate, translate, translated
-from dbops.engine.first_words import FirstWords
+from dbops.engine.dialling.first_words import FirstWords
+from dbops.engine.faults.translate import (
+    server_message,
+    sqlstate,
+    translate,
+    translated,
+)
 from dbops.errors import (
     CredentialsError,
     DbopsError,

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from dbops.engine.certificate import not_after
+from dbops.engine.dialling.certificate import not_after
 
 
 def certificate(end: dt.datetime, *, issuer: str = "x", is_rsa: bool = False) -> bytes:

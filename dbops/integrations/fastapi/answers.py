@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 
 from dbops.endpoint import Endpoint
-from dbops.engine.faults import translate
+from dbops.engine.faults.translate import translate
 from dbops.errors import DbopsError
 
 _LATER_S = "1"

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dbops.engine.database import Database
-from dbops.engine.token import Token
+from dbops.engine.sessions.token import Token
 from dbops.errors import DbopsError
 from dbops.integrations.fastapi.lifespan import AppDatabase
 

@@ -14,7 +14,7 @@ from typing import Annotated
 from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dbops.engine.context import Context as Opened
+from dbops.engine.sessions.context import Context as Opened
 from dbops.integrations.fastapi.lifespan import AppDatabase
 
 

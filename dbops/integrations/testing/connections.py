@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from dbops.endpoint import Endpoint
 from dbops.engine.connect import Connection, close, connect
-from dbops.engine.faults import translated
+from dbops.engine.faults.translate import translated
 from dbops.errors import DbopsError
 
 _APPLICATION = "dbops pytest"

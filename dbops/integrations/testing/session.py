@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from dbops.engine.borrowed import borrowed_connection
 from dbops.engine.database import Database
+from dbops.engine.sessions.borrowed import borrowed_connection
 
 if TYPE_CHECKING:
     from dbops.integrations.testing.shared import Shared

@@ -4,7 +4,7 @@ import asyncio
 from math import inf
 from typing import Any
 
-from dbops.engine.faults import translated
+from dbops.engine.faults.translate import translated
 from dbops.engine.read_only import ReadOnly
 from dbops.errors import DbopsError, UnreachableError
 from dbops.operations.lag.terms import Terms

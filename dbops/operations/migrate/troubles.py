@@ -11,7 +11,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from dbops.endpoint import Address, Endpoint
-from dbops.engine.faults import translate
+from dbops.engine.faults.translate import translate
 from dbops.errors import (
     ConfigError,
     DbopsError,

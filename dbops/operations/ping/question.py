@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from dbops.engine.aurora import AURORA
 from dbops.engine.connect import Dialled
-from dbops.engine.faults import translated
+from dbops.engine.faults.translate import translated
 from dbops.engine.round_trip import round_trip
 from dbops.errors import DbopsError
 

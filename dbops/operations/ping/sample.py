@@ -5,8 +5,8 @@ from time import perf_counter
 from typing import NamedTuple
 
 from dbops.endpoint import Address
-from dbops.engine.certificate import expires
 from dbops.engine.connect import Connector, Dialled
+from dbops.engine.dialling.certificate import expires
 from dbops.operations.ping.answer import Latency, Tls
 from dbops.operations.ping.question import Identity, identity
 

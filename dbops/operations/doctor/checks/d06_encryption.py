@@ -6,7 +6,7 @@ Whoever connects from this machine with these settings has the same connection.
 import ipaddress
 from datetime import UTC, datetime
 
-from dbops.engine.certificate import expires
+from dbops.engine.dialling.certificate import expires
 from dbops.limits import Limit
 from dbops.operations.doctor.answer import Finding, Severity
 from dbops.operations.doctor.check import Found, Limits, ServerCheck

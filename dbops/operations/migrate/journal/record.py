@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from dbops import __version__
-from dbops.engine.faults import sqlstate
+from dbops.engine.faults.translate import sqlstate
 from dbops.engine.quoting import quoted_identifier
 from dbops.errors import RefusedError
 from dbops.operations.migrate.journal.stored import SCHEMA, created

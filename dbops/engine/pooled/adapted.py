@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from dbops.engine.ending import Ending
+from dbops.engine.pooled.ending import Ending
 from dbops.errors import RefusedError, UnreachableError
 
 FRESH_S = 0.5

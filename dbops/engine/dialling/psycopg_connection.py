@@ -18,7 +18,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.waiting import wait_async
 from typing_extensions import override
 
-from dbops.engine.driver import CLOSE_TIMEOUT_S, to_its_end
+from dbops.engine.dialling.driver import CLOSE_TIMEOUT_S, to_its_end
 
 _INTERVAL_S = 0.1
 

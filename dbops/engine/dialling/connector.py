@@ -9,12 +9,12 @@ from typing import cast
 
 from dbops.credentials import Credentials
 from dbops.endpoint import Address, Endpoint, SessionAttrs
-from dbops.engine.dial import Call, dial
-from dbops.engine.driver import BoundedConnection, Connection, close
-from dbops.engine.faults import INVALID_PASSWORD, translate, translated
-from dbops.engine.hosts import Verdict, judged, may_try_next, nowhere
-from dbops.engine.options import ConnectOptions
-from dbops.engine.tls import tls_attempts
+from dbops.engine.dialling.dial import Call, dial
+from dbops.engine.dialling.driver import BoundedConnection, Connection, close
+from dbops.engine.dialling.hosts import Verdict, judged, may_try_next, nowhere
+from dbops.engine.dialling.options import ConnectOptions
+from dbops.engine.dialling.tls import tls_attempts
+from dbops.engine.faults.translate import INVALID_PASSWORD, translate, translated
 from dbops.errors import CredentialsError, DbopsError
 from dbops.frames import without_frames
 
@@ -217,7 +217,7 @@ class Connector:
             if self.options.driver == "asyncpg":
                 return await dial(call)
             # Imported here: asyncpg alone is what dbops needs.
-            from dbops.engine import psycopg_dial  # noqa: PLC0415
+            from dbops.engine.dialling import psycopg_dial  # noqa: PLC0415
 
             # It has all that is asked of a connection before it is SQLAlchemy's.
             return cast("BoundedConnection", await psycopg_dial.dial(call, here))

@@ -10,7 +10,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from dbops.engine.first_words import FirstWords
+from dbops.engine.dialling.first_words import FirstWords
 from dbops.threads import in_daemon_thread
 
 # A peer that vanished without a word is noticed in 10 + 3 * 5 s, also while the

@@ -4,11 +4,11 @@ BEGIN READ ONLY says so for a transaction; a statement in autocommit mode has no
 and the reader may be the writer itself, so the session says it once for all.
 """
 
-from dbops.engine.adapted import READ_ONLY
 from dbops.engine.connect import Connector
-from dbops.engine.driver import Connection
-from dbops.engine.faults import translated
-from dbops.engine.made import Creator
+from dbops.engine.dialling.driver import Connection
+from dbops.engine.faults.translate import translated
+from dbops.engine.pooled.adapted import READ_ONLY
+from dbops.engine.pooled.made import Creator
 
 
 def guarded(connector: Connector) -> Creator:

@@ -5,9 +5,8 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-from dbops.engine.first_words import StrangerError
+from dbops.engine.faults.server import CONNECTING
 from dbops.engine.one_line import one_line
-from dbops.engine.server_faults import CONNECTING
 from dbops.errors import DbopsError, RefusedError, UnreachableError
 
 # Other errors of the system, such as a missing file, are the calling code's own.
@@ -15,6 +14,10 @@ _NETWORK = frozenset(
     {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENOTCONN}
 )
 _PEER = "check that a PostgreSQL server answers there, and what stands in front of it"
+
+
+class StrangerError(ConnectionError):
+    """Whatever answered is no PostgreSQL server."""
 
 
 def from_client(

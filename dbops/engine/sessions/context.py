@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dbops.engine.token import Token
+from dbops.engine.sessions.token import Token
 from dbops.errors import UsageError
 
 

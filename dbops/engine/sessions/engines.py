@@ -12,13 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import immutabledict
 
 from dbops.endpoint import Address, Role, SessionAttrs
-from dbops.engine.adapted import silent
 from dbops.engine.connect import Connector, Connectors
-from dbops.engine.fair_pool import FairPool, PoolState, limit
-from dbops.engine.faults import sqlstate
-from dbops.engine.guard import guarded
-from dbops.engine.made import engine_over
-from dbops.engine.standing import ALONE, FOR_READING
+from dbops.engine.faults.translate import sqlstate
+from dbops.engine.pooled.adapted import silent
+from dbops.engine.pooled.fair_pool import FairPool, PoolState, limit
+from dbops.engine.pooled.made import engine_over
+from dbops.engine.pooled.standing import ALONE, FOR_READING
+from dbops.engine.sessions.guard import guarded
 from dbops.errors import DbopsError, ReadOnlyError
 
 Mode = Mapping[str, Any]

@@ -1,17 +1,17 @@
 """What drivers and sockets raise, translated into the errors of dbops.
 
 Nothing else reads an SQLSTATE to decide what kind of failure it is; what the server
-said is judged in `server_faults`, what happened without it in `client_faults`.
+said is judged in `server`, what happened without it in `client`.
 """
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 from dbops.endpoint import Endpoint
-from dbops.engine.client_faults import from_client
-from dbops.engine.libpq_faults import libpq_failure, libpq_state, libpq_words
+from dbops.engine.faults.client import from_client
+from dbops.engine.faults.libpq import libpq_failure, libpq_state, libpq_words
+from dbops.engine.faults.server import from_server
 from dbops.engine.one_line import one_line
-from dbops.engine.server_faults import from_server
 from dbops.errors import DbopsError
 
 INVALID_PASSWORD = frozenset({"28P01", "28000"})

@@ -24,8 +24,8 @@ from sqlalchemy.engine import URL, Dialect
 from sqlalchemy.util import await_only
 from typing_extensions import override
 
-from dbops.engine.adapted import Adapted
-from dbops.engine.standing import StandingContext
+from dbops.engine.pooled.adapted import Adapted
+from dbops.engine.pooled.standing import StandingContext
 
 
 class _Begins(AsyncAdapt_psycopg_cursor):

@@ -8,15 +8,16 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from dbops.endpoint import Driver
-from dbops.engine.driver import Connection
+from dbops.engine.dialling.driver import Connection
 from dbops.errors import ConfigError
 
 Creator = Callable[[], Awaitable[Connection]]
 
 # Their names in a URL, and where they are; none is imported before it is used.
+_HERE = "dbops.engine.pooled"
 _DIALECTS: dict[Driver, tuple[str, str, str]] = {
-    "asyncpg": ("dbops", "dbops.engine.dialect", "Dialect"),
-    "psycopg": ("dbops_psycopg", "dbops.engine.psycopg_dialect", "PsycopgDialect"),
+    "asyncpg": ("dbops", f"{_HERE}.asyncpg_dialect", "Dialect"),
+    "psycopg": ("dbops_psycopg", f"{_HERE}.psycopg_dialect", "PsycopgDialect"),
 }
 
 

@@ -14,13 +14,13 @@ import psycopg
 from psycopg import pq
 
 from dbops.endpoint import Endpoint
-from dbops.engine.dial import Call
-from dbops.engine.dial import dial as dial_otherwise
-from dbops.engine.driver import close
-from dbops.engine.libpq_faults import libpq_state
-from dbops.engine.phases import KEEPALIVE, USER_TIMEOUT_MS
-from dbops.engine.psycopg_connection import BoundedPsycopg
-from dbops.engine.tls import NO_FILE, libpq_tls
+from dbops.engine.dialling.dial import Call
+from dbops.engine.dialling.dial import dial as dial_otherwise
+from dbops.engine.dialling.driver import close
+from dbops.engine.dialling.phases import KEEPALIVE, USER_TIMEOUT_MS
+from dbops.engine.dialling.psycopg_connection import BoundedPsycopg
+from dbops.engine.dialling.tls import NO_FILE, libpq_tls
+from dbops.engine.faults.libpq import libpq_state
 from dbops.errors import ConfigError
 from dbops.threads import in_daemon_thread
 

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from sqlalchemy.exc import IllegalStateChangeError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
-from dbops.engine.standing import ALONE
+from dbops.engine.pooled.standing import ALONE
 
 _log = logging.getLogger(__name__)
 _PAUSE_S = 0.01

@@ -10,11 +10,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from dbops.endpoint import Address, Endpoint
-from dbops.engine.borrowed import borrowed_connection
-from dbops.engine.engines import AUTOCOMMIT, READING, Engines, Mode
-from dbops.engine.freshness import Proofs
-from dbops.engine.standing import speak
-from dbops.engine.token import Token
+from dbops.engine.pooled.standing import speak
+from dbops.engine.sessions.borrowed import borrowed_connection
+from dbops.engine.sessions.engines import AUTOCOMMIT, READING, Engines, Mode
+from dbops.engine.sessions.freshness import Proofs
+from dbops.engine.sessions.token import Token
 from dbops.errors import DbopsError, NoReaderError, RefusedError
 from dbops.settings import Settings
 

@@ -18,10 +18,6 @@ _REQUEST = struct.Struct("!I")
 _REQUESTS = frozenset({0, 2, 3, 5, 6, 7, 9, 10})
 
 
-class StrangerError(ConnectionError):
-    """Whatever answered is no PostgreSQL server."""
-
-
 class FirstWords(asyncio.Protocol):
     """Lets the driver hear a peer only once that has begun as a server does.
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from enum import Enum, auto
 
 from dbops.endpoint import Role, SessionAttrs
-from dbops.engine.driver import Connection, close
-from dbops.engine.faults import TRY_NEXT_HOST
+from dbops.engine.dialling.driver import Connection, close
+from dbops.engine.faults.translate import TRY_NEXT_HOST
 from dbops.errors import ConfigError, DbopsError, RefusedError
 
 # Servers from 14 on report both without a question; a pooler does not.

@@ -13,8 +13,8 @@ from sqlalchemy.dialects.postgresql.asyncpg import (
 from sqlalchemy.util import await_only
 from typing_extensions import override
 
-from dbops.engine.adapted import Adapted
-from dbops.engine.standing import StandingContext
+from dbops.engine.pooled.adapted import Adapted
+from dbops.engine.pooled.standing import StandingContext
 
 
 class Cursor(AsyncAdapt_asyncpg_cursor):

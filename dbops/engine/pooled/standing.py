@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, ExecutionContext
 from typing_extensions import override
 
-from dbops.engine.adapted import Adapted
+from dbops.engine.pooled.adapted import Adapted
 
 ALONE = "dbops_alone"
 """The execution option of statements that stand by themselves, and cannot write."""

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dbops.endpoint import Address
-from dbops.engine.token import Token, has_replayed
+from dbops.engine.sessions.token import Token, has_replayed
 from dbops.errors import ConfigError, DbopsError
 
 _SHARE = 0.25

@@ -9,9 +9,9 @@ from typing import Literal, get_args
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dbops.engine.engines import AUTOCOMMIT, Mode
-from dbops.engine.readers import Readers
-from dbops.engine.token import Token, has_replayed
+from dbops.engine.sessions.engines import AUTOCOMMIT, Mode
+from dbops.engine.sessions.readers import Readers
+from dbops.engine.sessions.token import Token, has_replayed
 from dbops.errors import RefusedError, StaleReaderError, UnreachableError, UsageError
 from dbops.units import seconds_or_number
 

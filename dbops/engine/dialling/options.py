@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from dbops import __version__
 from dbops.endpoint import Driver, Endpoint
-from dbops.engine.driver import CLOSE_TIMEOUT_S
+from dbops.engine.dialling.driver import CLOSE_TIMEOUT_S
 
 _SHARE_OF_TIMEOUT = 0.1
 _MIN_CLOSE_S = 0.1

@@ -11,9 +11,9 @@ from asyncpg.connect_utils import SessionAttribute
 from pydantic import SecretStr
 
 from dbops.endpoint import Address
-from dbops.engine.driver import BoundedConnection
-from dbops.engine.first_words import StrangerError
-from dbops.engine.phases import Phases, TimedLoop
+from dbops.engine.dialling.driver import BoundedConnection
+from dbops.engine.dialling.phases import Phases, TimedLoop
+from dbops.engine.faults.client import StrangerError
 
 # asyncpg's own words for whatever is no agreement to TLS.
 _NO_TLS = "rejected SSL upgrade"

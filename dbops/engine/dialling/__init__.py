@@ -1,0 +1,1 @@
+"""How one connection of a driver comes to be, and how it ends."""

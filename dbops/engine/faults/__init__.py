@@ -1,0 +1,1 @@
+"""What an error of the driver or of the server means."""

@@ -1,0 +1,1 @@
+"""Connections of a driver as SQLAlchemy pools them."""

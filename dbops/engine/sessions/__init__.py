@@ -1,0 +1,1 @@
+"""What an application's sessions are made of."""
