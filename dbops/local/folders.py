@@ -14,13 +14,22 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
 def cache_home(cache_dir: Path | None) -> Path:
-    """Return the folder that everything local lives in, without making it."""
-    if cache_dir is not None:
-        return cache_dir.expanduser().resolve()
+    """Return the folder that everything local lives in, without making it.
+
+    Raises:
+        ConfigError: If that is in a home, and this user has none.
+    """
     # A server of root's runs as another account, which must never need a way
     # through root's home.
-    home = Path("/var/cache") if is_root() else Path.home() / ".cache"
-    return (home / "dbops").resolve()
+    usual = Path("/var/cache/dbops" if is_root() else "~/.cache/dbops")
+    try:
+        return (cache_dir or usual).expanduser().resolve()
+    except RuntimeError:
+        raise ConfigError(
+            "this user has no home in which a local pair could be kept",
+            hint="set DBOPS_CACHE_DIR to a folder of its own, or HOME",
+            phase="settings",
+        ) from None
 
 
 def absolute(path: Path) -> Path:
@@ -33,13 +42,17 @@ def pair_folder(home: Path, name: str) -> Path:
 
     Raises:
         UsageError: If the name would not make a good folder.
+        ConfigError: If nobody may look whether it is there.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} is not a name for a local pair",
             hint="use letters, digits, - and _, and begin with a letter or a digit",
         )
-    return home / "pairs" / name
+    folder = home / "pairs" / name
+    with file_errors(home):
+        folder.exists()
+    return folder
 
 
 def is_root() -> bool:

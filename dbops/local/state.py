@@ -119,8 +119,8 @@ def running(*, name: str = "default", cache_dir: Path | None = None) -> Pair | N
     # There os.kill(pid, 0) is no question: it sends Ctrl-C.
     if sys.platform == "win32":
         return None
-    folder = pair_folder(cache_home(cache_dir), name)
     try:
+        folder = pair_folder(cache_home(cache_dir), name)
         record = load(folder)
         pair = pair_of(name, folder, record)
     except ConfigError:

@@ -13,10 +13,34 @@ from dbops.local.configuration import reader_text, writer_text
 from dbops.local.folders import pair_folder, write_private
 from dbops.local.processes import is_alive, is_server, read_pid_file
 from dbops.local.state import Record, load, running, save
+from dbops.local.status import status
 
 
 def test_a_pair_that_was_never_made_is_not_running(tmp_path: Path) -> None:
     assert running(cache_dir=tmp_path) is None
+
+
+async def test_a_user_without_a_home_runs_no_pair_and_is_told_where_one_could_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def nobody(_: int) -> object:
+        raise KeyError
+
+    # As a container's user that is a number and no more.
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.setattr("dbops.local.folders.is_root", lambda: False)
+    assert running() is None
+    with pytest.raises(ConfigError, match="no home") as caught:
+        await status()
+    assert "DBOPS_CACHE_DIR" in (caught.value.hint or "")
+
+
+async def test_a_folder_that_nobody_can_look_into_holds_no_pair() -> None:
+    closed = Path("/" + "x" * 300)
+    assert running(cache_dir=closed) is None
+    with pytest.raises(ConfigError, match="cannot use"):
+        await status(cache_dir=closed)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"wanted": true}', '{"new": 1}'])

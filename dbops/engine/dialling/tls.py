@@ -85,8 +85,11 @@ def _mode(endpoint: Endpoint) -> SslMode:
 
 def _root(endpoint: Endpoint) -> str | None:
     """Return the authorities that were named, or libpq's file where that exists."""
-    if endpoint.sslrootcert:
-        return endpoint.sslrootcert
+    return endpoint.sslrootcert or own_authorities()
+
+
+def own_authorities() -> str | None:
+    """Return the file of libpq that names whom this user trusts, if there is one."""
     try:
         own = Path("~/.postgresql/root.crt").expanduser()
         return str(own) if own.is_file() else None

@@ -6,17 +6,20 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from typing_extensions import override
 
-from dbops.engine.aurora import IS_AURORA
+from dbops.engine.aurora import AURORA
+
+# Aurora tells none, and refuses the functions once they are called.
+# https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-BACKUP
+_TOLD = f"SELECT CASE WHEN NOT {AURORA} THEN pg_catalog.%s()::text END"
 
 # A commit that does not wait for the disk is acknowledged before it is flushed, and any
 # transaction may choose to (`SET LOCAL synchronous_commit = off`): it is inserted then.
-# https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-BACKUP
-INSERTED = text("SELECT pg_catalog.pg_current_wal_insert_lsn()::text")
+INSERTED = text(_TOLD % "pg_current_wal_insert_lsn")
 """The position up to which every commit counts that anybody was told of."""
 
 # A standby gets what is flushed. What others have inserted and not committed may not be
 # for seconds, and would make each reader look late.
-FLUSHED = text("SELECT pg_catalog.pg_current_wal_flush_lsn()::text")
+FLUSHED = text(_TOLD % "pg_current_wal_flush_lsn")
 """The position that a reader can have by now."""
 
 # A reader that is no standby is the writer itself, and has the position; or it was
@@ -56,14 +59,7 @@ class Token(NamedTuple):
 
 
 async def taken(writer: AsyncConnection, position: TextClause) -> Token:
-    """Take a position; one that is not known where Aurora would refuse to tell it.
-
-    Args:
-        writer: Whom to ask.
-        position: What to ask: `INSERTED` or `FLUSHED`.
-    """
-    if await writer.scalar(text(IS_AURORA)):
-        return Token(None)
+    """Take a position: `INSERTED` or `FLUSHED`; none is known on Aurora."""
     return Token(await writer.scalar(position))
 
 

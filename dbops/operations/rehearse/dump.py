@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dbops.endpoint import Endpoint
+from dbops.engine.dialling.tls import own_authorities
 from dbops.errors import (
     ConfigError,
     DbopsError,
@@ -116,8 +117,8 @@ def _environment(endpoint: Endpoint) -> dict[str, str]:
     """
     (address,) = endpoint.addresses
     root, mode = endpoint.sslrootcert, endpoint.sslmode
-    has_own = Path("~/.postgresql/root.crt").expanduser().is_file()
-    if mode in ("verify-ca", "verify-full") and root is None and not has_own:
+    is_named = root is not None or own_authorities() is not None
+    if mode in ("verify-ca", "verify-full") and not is_named:
         # libpq would look for a file; dbops means the system's authorities then.
         root = "system"
     if root == "system":
@@ -138,7 +139,9 @@ def _environment(endpoint: Endpoint) -> dict[str, str]:
         "PGCONNECT_TIMEOUT": "10",
         "PGGSSENCMODE": "disable",
     }
-    ours = {"LC_ALL": "C", "PATH": os.defpath, "HOME": str(Path.home())}
+    ours = {"LC_ALL": "C", "PATH": os.defpath}
+    with suppress(RuntimeError):  # a container's user may have none
+        ours["HOME"] = str(Path.home())
     return {**ours, **{name: value for name, value in said.items() if value}}
 
 
