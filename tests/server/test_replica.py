@@ -233,7 +233,12 @@ async def test_a_reader_that_is_promoted_meanwhile_is_refused() -> None:
             await writer.execute("CREATE TABLE written (n int)")
         await followed(pair)
         async with on(pair.reader) as standby:
-            await standby.execute(PAUSE)
+            # Cut off, and not paused: a promotion first replays all that has arrived.
+            await standby.execute("ALTER SYSTEM SET primary_conninfo = ''")
+            await standby.execute("SELECT pg_catalog.pg_reload_conf()")
+            async with asyncio.timeout(10):
+                while await standby.fetchval("SELECT pid FROM pg_stat_wal_receiver"):
+                    await asyncio.sleep(0.02)
             await write(pair)
             waiting = asyncio.create_task(followed(pair))
             await asyncio.sleep(0.3)
