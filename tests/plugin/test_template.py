@@ -1,7 +1,6 @@
 """What the databases of tests are copies of, whatever a project's env.py does."""
 
 import asyncio
-import logging
 import signal
 import threading
 import time
@@ -167,17 +166,6 @@ def test_an_env_py_that_goes_elsewhere_all_the_same_is_refused(
         prepare(thread, empty, write(engine=creator))
     assert tables(thread, other) == []
     databases.drop(other)
-
-
-def test_logging_is_as_it_was(
-    thread: LoopThread, empty: PairDatabase, write: Write
-) -> None:
-    mine = logging.getLogger("tests.plugin.mine")
-    root = logging.getLogger()
-    before = list(root.handlers), root.level
-    prepare(thread, empty, write())
-    assert (list(root.handlers), root.level) == before
-    assert not mine.disabled
 
 
 def test_a_revision_that_fails_is_named(

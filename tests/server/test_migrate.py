@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import sys
 import textwrap
 from pathlib import Path
@@ -22,6 +23,7 @@ from dbops.errors import (
 from dbops.local.state import Pair
 from dbops.operations.init import init, starter_folder
 from dbops.operations.migrate.apply import Options
+from dbops.operations.migrate.offline.script import migration_sql
 from dbops.operations.migrate.project import Project
 from dbops.operations.migrate.status import migration_status
 from dbops.operations.migrate.upgrade import migrate
@@ -281,6 +283,44 @@ async def test_a_project_of_alembics_own_template_migrates(
     assert first.after == second.after == ("b2",)
     assert second.applied == ()
     assert {"a", "b"} <= await tables(served)
+
+
+@pytest.mark.parametrize("question", ["migrate", "status", "sql"])
+async def test_an_application_that_migrates_keeps_its_log(
+    served: Served, tmp_path: Path, caplog: pytest.LogCaptureFixture, question: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    ini, models = tmp_path / "alembic.ini", f"tests.models.{question}"
+    folder = str(tmp_path / "migrations")
+    await asyncio.to_thread(command.init, Config(str(ini)), folder)
+    env = tmp_path / "migrations" / "env.py"
+    env.write_text(
+        # The models are imported before the log is configured.
+        f"import logging; logging.getLogger({models!r})\n"
+        f"{env.read_text()}"
+        "logging.disable()\n"
+    )
+    write_revision(tmp_path, "a1", None, "op.execute('CREATE TABLE a (n int)')")
+    project = Project(str(ini))
+    log, root = logging.getLogger("tests.application"), logging.getLogger()
+    file = logging.FileHandler(tmp_path / "log", mode="w")
+    root.addHandler(file)
+    before = list(root.handlers), root.level
+    try:
+        if question == "migrate":
+            await migrate(served.connectors(), project)
+        elif question == "status":
+            await migration_status(served.connectors(), project)
+        else:
+            await migration_sql(project, "head")
+        assert (list(root.handlers), root.level) == before
+        log.error("said by the application")
+        logging.getLogger(models).error("said by its models")
+    finally:
+        root.removeHandler(file)
+        file.close()
+    said = (tmp_path / "log").read_text()
+    assert said == "said by the application\nsaid by its models\n"
 
 
 async def test_a_project_with_a_url_of_its_own_keeps_it(

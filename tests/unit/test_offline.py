@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from dbops.errors import ConfigError, FailedError, RefusedError, UsageError
 from dbops.operations.init import init
 from dbops.operations.migrate.offline.script import MigrationSql, migration_sql, render
+from dbops.operations.migrate.process import process_as_it_was
 from dbops.operations.migrate.project import Project
 from tests.rich_revisions import write_revision
 
@@ -87,7 +88,8 @@ def as_alembic_prints(project: Project, revisions: str) -> str:
     )
     for section in ("alembic", "engine1", "engine2"):
         config.set_section_option(section, "sqlalchemy.url", "postgresql://")
-    command.upgrade(config, revisions, sql=True)
+    with process_as_it_was():
+        command.upgrade(config, revisions, sql=True)
     env.write_text(before)
     return printed.getvalue()
 

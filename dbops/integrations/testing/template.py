@@ -10,7 +10,6 @@ import pytest
 from dbops.engine.connect import Connectors
 from dbops.errors import DbopsError, RefusedError, UsageError
 from dbops.integrations.testing.database import PairDatabase
-from dbops.integrations.testing.loggers import loggers_as_they_were
 from dbops.integrations.testing.thread import LoopThread
 from dbops.settings.environment import variable
 
@@ -53,7 +52,7 @@ def prepare(thread: LoopThread, database: PairDatabase, project: object) -> None
     # What env.py says itself must not lead anywhere else.
     connectors = Connectors(database.writer_settings().bound())
     if isinstance(project, str | Path):
-        with loggers_as_they_were(), _some_url(database):
+        with _some_url(database):
             thread.call(_migrate(connectors, str(project), database.name))
     else:
         thread.call(_create_tables(connectors, _metadata(project)))

@@ -5,11 +5,8 @@ and ends the statement under way when the caller is cancelled.
 """
 
 import asyncio
-import os
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from alembic.runtime.environment import EnvironmentContext
@@ -19,6 +16,7 @@ from sqlalchemy import Connection
 from dbops.engine.connect import Connectors
 from dbops.errors import DbopsError
 from dbops.operations.migrate.lending import Attributes, Place, Wanted, filled_in
+from dbops.operations.migrate.process import process_as_it_was
 from dbops.operations.migrate.project import Project, Steps, Turn
 from dbops.operations.migrate.revisions import readable
 from dbops.operations.migrate.run import Run
@@ -178,7 +176,7 @@ class _Pass:
             Attributes(project.config.attributes, self.place, lent),
         )
         try:
-            with environment, _as_it_was():
+            with environment, process_as_it_was():
                 project.script.run_env()
         except Enough as enough:
             # Its frames would keep env.py alive, and what that has left open unwritten.
@@ -191,13 +189,3 @@ class _Pass:
             for leg in self.run.legs:
                 if leg.dispose is not None:
                     leg.dispose()
-
-
-@contextmanager
-def _as_it_was() -> Generator[None]:
-    """Come back to the folder of the process: env.py may be run again."""
-    folder = Path.cwd()
-    try:
-        yield
-    finally:
-        os.chdir(folder)

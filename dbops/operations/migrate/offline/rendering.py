@@ -15,6 +15,7 @@ from dbops.operations.migrate.offline.silent import (
     missing_values,
     type_values,
 )
+from dbops.operations.migrate.process import process_as_it_was
 from dbops.operations.migrate.project import Project
 from dbops.operations.migrate.way import steps_to
 
@@ -71,7 +72,7 @@ class Rendering:
             environment.is_offline_mode = lambda: False  # type: ignore[method-assign] # same
         config.attributes["connection"] = lent
         try:
-            with environment:
+            with environment, process_as_it_was():
                 execute_env(Path(script.env_py_location))
         finally:
             config.attributes.pop("connection", None)
