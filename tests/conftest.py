@@ -176,7 +176,7 @@ class Ran:
 
 
 RunDbops = Callable[..., Ran]
-StartWarm = Callable[[str], Warm]
+StartWarm = Callable[[tuple[str, ...]], Warm]
 
 _ABOUT_REVISIONS = {
     "check",
@@ -218,16 +218,15 @@ def template(cache_dir: Path) -> None:
 
 @pytest.fixture(scope="session")
 def warm() -> Generator[StartWarm]:
-    """Return a process that forks for a command, once its libraries are imported."""
+    """Return a process that forks for a program, once its libraries are imported."""
     started: dict[tuple[str, ...], Warm] = {}
 
-    def for_command(name: str) -> Warm:
-        libraries = SCHEMA_LIBRARIES if name in _ABOUT_REVISIONS else LIBRARIES
+    def with_libraries(libraries: tuple[str, ...]) -> Warm:
         if libraries not in started:
             started[libraries] = Warm(libraries, clean_environment(Path(os.devnull)))
         return started[libraries]
 
-    yield for_command
+    yield with_libraries
     for it in started.values():
         it.close()
 
@@ -243,24 +242,36 @@ def dbops(tmp_path: Path, cache_dir: Path, warm: StartWarm) -> RunDbops:
         timeout_s: float = 60,
     ) -> Ran:
         whole = {**clean_environment(cache_dir), **(env or {})}
-        place = cwd or tmp_path
-        if sys.platform == "linux":
-            ready = warm(words[0] if words else "")
-            if ready.takes(whole):
-                return Ran(*ready.run(Order(words, whole, str(place)), timeout_s))
-        done = subprocess.run(
-            [sys.executable, "-m", "dbops", *words],
-            env=whole,
-            cwd=place,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
+        is_schema = bool(words) and words[0] in _ABOUT_REVISIONS
+        libraries = SCHEMA_LIBRARIES if is_schema else LIBRARIES
+        order = Order(words, whole, str(cwd or tmp_path))
+        return carried_out(order, warm, libraries, timeout_s)
 
     return run
+
+
+def carried_out(
+    order: Order, warm: StartWarm, libraries: tuple[str, ...], timeout_s: float = 60
+) -> Ran:
+    """Run a program in a process that is forked, or started where none can be."""
+    if sys.platform == "linux":
+        ready = warm(libraries)
+        if ready.takes(order.env):
+            return Ran(*ready.run(order, timeout_s))
+    program = [sys.executable, "-m", "dbops"]
+    if order.script is not None:
+        program = [str(Path(sys.executable).with_name(order.script))]
+    done = subprocess.run(
+        [*program, *order.words],
+        env=dict(order.env),
+        cwd=order.cwd,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
 
 
 def clean_environment(cache: Path) -> dict[str, str]:

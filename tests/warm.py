@@ -1,8 +1,9 @@
-"""How does a test start dbops hundreds of times without importing its libraries anew?
+"""How does a test start a program hundreds of times without importing its libraries?
 
 A process that has imported them waits here, and forks for each command line. What it
 forks is a process like any other: its own arguments, environment, folder, pipes and
-end. It imports all of dbops itself; only what others wrote is there already.
+end. A command of dbops imports all of dbops itself; only what others wrote is there
+already.
 
 Run as a program, this file is the process that waits.
 """
@@ -20,6 +21,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from importlib.metadata import entry_points
 from threading import Lock
 from typing import NamedTuple
 
@@ -35,6 +37,17 @@ LIBRARIES = (
 )
 SCHEMA_LIBRARIES = (*LIBRARIES, "alembic.config", "sqlalchemy.ext.asyncio")
 """What a command imports that has to do with revisions."""
+PROJECT_LIBRARIES = (
+    *SCHEMA_LIBRARIES,
+    "dbops.cli.app",
+    "dbops.cli.run",
+    "dbops.operations.migrate.at_head.answer",
+    "dbops.operations.migrate.upgrade",
+    "psycopg",
+    "psycopg2",
+    "sqlalchemy.orm",
+)
+"""What dbops and Alembic import that upgrade some project of Alembic."""
 _LONGEST = 1 << 20
 # Python, its C library and coverage read them before anybody can change them.
 _EARLY = ("PYTHON", "LC_", "LANG", "LD_", "COVERAGE_", "TYPER_", "PYDANTIC_")
@@ -46,6 +59,8 @@ class Order(NamedTuple):
     words: Sequence[str]
     env: Mapping[str, str]
     cwd: str
+    script: str | None = None
+    """The script of an installed package; None for `python -m dbops`."""
 
 
 class Warm:
@@ -72,7 +87,7 @@ class Warm:
         return _early(env) == self._early
 
     def run(self, order: Order, timeout_s: float) -> tuple[int, str, str]:
-        """Run dbops; return its exit code, what it wrote, and its complaints.
+        """Run it; return its exit code, what it wrote, and its complaints.
 
         Raises:
             subprocess.TimeoutExpired: If it takes too long; it is killed.
@@ -166,11 +181,17 @@ def _take_over(pipes: Iterable[int]) -> None:
 
 
 def carry_out(order: Order) -> None:
-    """Be `python -m dbops`."""
+    """Be the process that is wanted."""
     os.environ.clear()
     os.environ.update(order.env)
     time.tzset()
     os.chdir(order.cwd)
+    if order.script is not None:
+        # The folder of a script is on the path, and not the one where it is started.
+        del sys.path[0]
+        sys.argv = [order.script, *order.words]
+        (script,) = entry_points(group="console_scripts", name=order.script)
+        sys.exit(script.load()())
     sys.path[0] = order.cwd
     sys.argv = ["dbops", *order.words]
     runpy.run_module("dbops", run_name="__main__", alter_sys=True)

@@ -61,5 +61,5 @@ def test_what_python_reads_at_its_start_gets_a_process_of_its_own(
     warm: StartWarm, cache_dir: Path
 ) -> None:
     same = clean_environment(cache_dir)
-    assert warm("ping").takes(same)
-    assert not warm("ping").takes({**same, "PYTHONIOENCODING": "ascii"})
+    assert warm(LIBRARIES).takes(same)
+    assert not warm(LIBRARIES).takes({**same, "PYTHONIOENCODING": "ascii"})

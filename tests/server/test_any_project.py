@@ -13,10 +13,16 @@ from dbops.endpoint import Endpoint
 from dbops.engine.connect import Connection, connect
 from dbops.local.binaries import find_binaries
 from dbops.local.state import Pair
-from tests.conftest import Ran, clean_environment, new_name
-from tests.server.processes import run
+from tests.conftest import (
+    Ran,
+    StartWarm,
+    carried_out,
+    clean_environment,
+    new_name,
+)
 from tests.server.project_kinds import KINDS
 from tests.server.projects import Kind, Written, write
+from tests.warm import PROJECT_LIBRARIES, Order
 
 
 @pytest.fixture(scope="session")
@@ -64,8 +70,9 @@ async def opened(pair: Pair, kind: Kind) -> AsyncGenerator[Databases]:
 class Runs:
     """Runs Alembic and dbops as processes, in a project's folder."""
 
-    def __init__(self, kind: Kind, cache: Path) -> None:
-        self._kind, self._environment = kind, clean_environment(cache)
+    def __init__(self, kind: Kind, warm: StartWarm, cache: Path) -> None:
+        self._kind, self._warm = kind, warm
+        self._environment = clean_environment(cache)
 
     def alembic(self, project: Written, to: str) -> None:
         """Upgrade with Alembic."""
@@ -82,20 +89,23 @@ class Runs:
             found.append(ran.json["result"])
         return found
 
-    def _run(self, project: Written, *words: str) -> Ran:
-        return run(
-            words,
-            folder=project.folder / self._kind.works_in,
-            environment={**self._environment, **project.variables},
-        )
+    def _run(self, project: Written, script: str, *words: str) -> Ran:
+        environment = {**self._environment, **project.variables}
+        place = str(project.folder / self._kind.works_in)
+        order = Order(words, environment, place, script)
+        return carried_out(order, self._warm, PROJECT_LIBRARIES)
+
+
+@pytest.fixture
+def runs(kind: Kind, warm: StartWarm, cache_dir: Path) -> Runs:
+    """What the test's kind of project is run with."""
+    return Runs(kind, warm, cache_dir)
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 async def test_dbops_reaches_what_alembic_reaches(
-    kind: Kind, pair: Pair, pg_dump: Path, tmp_path: Path, cache_dir: Path
+    kind: Kind, runs: Runs, pair: Pair, pg_dump: Path, tmp_path: Path
 ) -> None:
-    runs = Runs(kind, cache_dir)
-
     def at(name: str, endpoint: Endpoint) -> Written:
         return write(kind, tmp_path / name, endpoint)
 

@@ -7,8 +7,7 @@ import pytest
 
 from dbops.operations.migrate.project import Project
 from dbops.operations.migrate.status import migration_status
-from tests.conftest import Ran, Served, clean_environment
-from tests.server.processes import run
+from tests.conftest import RunDbops, Served
 from tests.server.project_kinds import ASYNC
 from tests.server.projects import INI, Kind, chain, env_py, write
 
@@ -108,17 +107,15 @@ MISTAKES = {
 }
 
 
-def migrated(folder: Path, cache_dir: Path) -> Ran:
-    words = ("dbops", "migrate", "heads", "--format", "json")
-    return run(words, folder=folder, environment=clean_environment(cache_dir))
+MIGRATE = ("migrate", "heads", "--format", "json")
 
 
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
 async def test_a_mistake_is_told_in_a_sentence(
-    mistake: Mistake, served: Served, tmp_path: Path, cache_dir: Path
+    mistake: Mistake, served: Served, tmp_path: Path, dbops: RunDbops
 ) -> None:
     project = write(mistake.kind, tmp_path / "project", served.writer)
-    ran = migrated(project.folder, cache_dir)
+    ran = dbops(*MIGRATE, cwd=project.folder)
     assert ran.code == mistake.code, ran.out + ran.err
     assert mistake.said in ran.json["error"]["message"]
     assert "Traceback" not in ran.out + ran.err
@@ -126,7 +123,7 @@ async def test_a_mistake_is_told_in_a_sentence(
 
 
 async def test_one_transaction_keeps_what_was_applied_at_its_last_commit(
-    served: Served, tmp_path: Path, cache_dir: Path
+    served: Served, tmp_path: Path, dbops: RunDbops
 ) -> None:
     kind = Kind(
         env=env_py(
@@ -141,7 +138,7 @@ async def test_one_transaction_keeps_what_was_applied_at_its_last_commit(
         ),
     )
     project = write(kind, tmp_path / "project", served.writer)
-    ran = migrated(project.folder, cache_dir)
+    ran = dbops(*MIGRATE, cwd=project.folder)
     assert "1 of 4 pending revisions are applied" in ran.json["error"]["message"]
     found = await migration_status(
         served.connectors(), Project(str(project.folder / "alembic.ini"))
@@ -150,9 +147,9 @@ async def test_one_transaction_keeps_what_was_applied_at_its_last_commit(
 
 
 async def test_what_env_py_does_after_its_revisions_is_done_once(
-    served: Served, tmp_path: Path, cache_dir: Path
+    served: Served, tmp_path: Path, dbops: RunDbops
 ) -> None:
     kind = Kind(env=env_py(after="open('seeded', 'a').write('once')"))
     project = write(kind, tmp_path / "project", served.writer)
-    assert migrated(project.folder, cache_dir).code == 0
+    assert dbops(*MIGRATE, cwd=project.folder).code == 0
     assert (project.folder / "seeded").read_text() == "once"
