@@ -82,8 +82,8 @@ class Served:
     def environment(self) -> dict[str, str]:
         """The settings that lead here."""
         return {
-            "DATABASE_URL": self.writer.url(show_password=True),
-            "DATABASE_READER_URL": self.reader.url(show_password=True),
+            "DATABASE_URL": self._driven(self.writer.url(show_password=True)),
+            "DATABASE_READER_URL": self._driven(self.reader.url(show_password=True)),
         }
 
     def settings(self, **flags: object) -> Settings:
@@ -94,9 +94,15 @@ class Served:
             **flags,
         }
         for name, value in said.items():
-            if isinstance(value, str) and self.driver != "asyncpg":
-                said[name] = value.replace("postgresql:", f"postgresql+{self.driver}:")
+            if isinstance(value, str):
+                said[name] = self._driven(value)
         return load_settings(flags=said)
+
+    def _driven(self, said: str) -> str:
+        """Name the driver where nothing means asyncpg."""
+        if self.driver == "asyncpg":
+            return said
+        return said.replace("postgresql:", f"postgresql+{self.driver}:")
 
     def connectors(self, **flags: object) -> Connectors:
         """Return how to connect here."""

@@ -176,7 +176,7 @@ async def test_the_reader_uses_the_writers_driver_unless_it_names_one(
 ) -> None:
     writer = served.settings().database_url
     for scheme, expected in (("postgresql", True), ("postgresql+asyncpg", False)):
-        reader = served.environment["DATABASE_READER_URL"]
+        reader = served.reader.url(show_password=True)
         settings = load_settings(
             flags={
                 "database_url": writer and writer.get_secret_value(),

@@ -42,6 +42,8 @@ KILL = """
 """
 WORKERS = 6
 
+pytestmark = both_drivers
+
 
 @dataclass
 class Load:
@@ -169,7 +171,6 @@ def both(writer: Endpoint, reader: Endpoint, driver: Driver) -> str:
     return either.url(show_password=True).replace("sql:", f"sql+{driver}:")
 
 
-@both_drivers
 async def test_a_promotion_under_load_loses_no_acknowledged_commit(
     driver: Driver,
 ) -> None:
@@ -209,7 +210,6 @@ async def test_a_promotion_under_load_loses_no_acknowledged_commit(
         await standby.close()
 
 
-@both_drivers
 async def test_backends_that_are_killed_under_load_lose_no_acknowledged_commit(
     served: Served, admin: Connection
 ) -> None:
@@ -226,7 +226,6 @@ async def test_backends_that_are_killed_under_load_lose_no_acknowledged_commit(
     assert sum(survived.failed.values()) <= 10 * WORKERS, survived
 
 
-@both_drivers
 @pytest.mark.parametrize("rests_s", [0.05, 0.6])
 @pytest.mark.parametrize("how", ["writer", "reader", "alone"])
 async def test_a_farewell_that_nobody_listened_to_is_not_passed_on(
@@ -260,7 +259,6 @@ async def test_a_farewell_that_nobody_listened_to_is_not_passed_on(
                 assert await session.scalar(COUNT) == 0
 
 
-@both_drivers
 @pytest.mark.parametrize("how", ["frozen", "cut", "refusing"])
 async def test_a_network_that_fails_under_load_is_survived_in_time(
     served: Served, admin: Connection, how: str
@@ -510,7 +508,6 @@ async def with_a_secret(
             yield user, database
 
 
-@both_drivers
 @pytest.mark.parametrize("users", [1, 2])
 async def test_a_rotation_under_load_fails_no_request_and_is_asked_for_once(
     served: Served, admin: Connection, vault: Vault, users: int

@@ -66,6 +66,10 @@ async def use_context(database: Database) -> None:
         await context.reader.execute(COUNT)
 
 
+async def take_token(database: Database) -> None:
+    await database.token()
+
+
 @pytest.mark.parametrize(
     ("use", "round_trips"),
     [
@@ -75,6 +79,7 @@ async def use_context(database: Database) -> None:
         (read_alone, 1),
         # The snapshot is taken with BEGIN; the writer takes no part.
         (use_context, 3),
+        (take_token, 1),
     ],
 )
 async def test_a_warm_session_takes_as_many_round_trips_as_it_must(

@@ -84,7 +84,8 @@ async def _closed(borrowed: AsyncSession | AsyncConnection) -> None:
             return
         bind = borrowed.sync_session.bind
         if bind is not None and bind.get_execution_options().get(ALONE):
-            # It has said no BEGIN, so there is no answer to wait for.
+            # Only where it streams has it said a BEGIN, and has an answer to wait for;
+            # its connection is dropped then when the task is cancelled.
             await borrowed.close()
             return
     # Shielded by SQLAlchemy: also a cancelled task returns its connection.
