@@ -1,9 +1,11 @@
 """Drop a database, with guards."""
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from dbops.engine.connect import Connectors
 from dbops.engine.ddl import ddl_connection
+from dbops.engine.faults.translate import sqlstate
 from dbops.engine.quoting import quoted_identifier
 from dbops.errors import RefusedError
 from dbops.results import Result
@@ -20,6 +22,7 @@ SESSIONS = text("""
 """)
 
 _TEMPLATES = ("postgres", "template0", "template1")
+_IN_USE = "55006"
 
 
 class DroppedDatabase(Result):
@@ -44,7 +47,7 @@ async def drop_db(
 
     Raises:
         RefusedError: If nobody confirmed, the target is protected, the database is one
-            that PostgreSQL itself needs, or sessions are connected to it.
+            that PostgreSQL itself needs, or sessions stay connected to it.
         DbopsError: As `Connector.__call__`.
     """
     if connectors.settings.protected:
@@ -62,14 +65,21 @@ async def drop_db(
     async with ddl_connection(connector, autocommit=True) as connection:
         if not await connection.scalar(EXISTS, {"name": name}):
             return DroppedDatabase(database=name, dropped=False)
-        sessions = await connection.scalar(SESSIONS, {"name": name})
-        if sessions and not force:
+        options = " WITH (FORCE)" if force else ""
+        statement = f"DROP DATABASE IF EXISTS {quoted_identifier(name)}{options}"
+        try:
+            await connection.exec_driver_sql(statement)
+        except DBAPIError as error:
+            # The server gives sessions 5 s to end, and sends autovacuum away itself.
+            if sqlstate(error) != _IN_USE:
+                raise
+            sessions = await connection.scalar(SESSIONS, {"name": name})
+            if not sessions:
+                raise  # it is a replication slot, or a prepared transaction
             raise RefusedError(
                 f"{sessions} sessions are connected to {name!r}",
                 hint="end them, or repeat it with --force",
-            )
-        options = " WITH (FORCE)" if force else ""
-        await connection.exec_driver_sql(
-            f"DROP DATABASE IF EXISTS {quoted_identifier(name)}{options}"
-        )
+                phase="query",
+                sqlstate=_IN_USE,
+            ) from error
     return DroppedDatabase(database=name, dropped=True)

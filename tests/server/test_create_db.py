@@ -214,6 +214,15 @@ async def test_a_database_in_use_is_dropped_by_force_alone(
     session.terminate()
 
 
+async def test_a_session_that_is_about_to_end_is_waited_for(
+    pair: Pair, served: Served
+) -> None:
+    session = await connect(served.writer)
+    asyncio.get_running_loop().call_later(0.5, session.terminate)
+    assert (await drop_db(served.connectors(), served.name, confirmed=True)).dropped
+    assert served.name not in await names_on(pair)
+
+
 async def test_dropping_what_is_not_there_changes_nothing(served: Served) -> None:
     assert not (await drop_db(served.connectors(), new_name(), confirmed=True)).dropped
 
