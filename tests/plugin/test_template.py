@@ -376,6 +376,8 @@ def test_who_is_interrupted_while_entering_clears_up_all_the_same() -> None:
     async def slow() -> AsyncGenerator[None]:
         try:
             steps.append("entered")
+            # Python sees no signal that comes just before its main thread waits.
+            await asyncio.sleep(0.1)
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             await asyncio.sleep(60)
             yield
