@@ -16,7 +16,30 @@ CLOSE_TIMEOUT_S = 2.0
 """How long a connection may take at most to cancel its statement and say goodbye."""
 
 
-class BoundedConnection(Connection):
+class EndsOnce:
+    """Ends once, whoever closes it; beside the class for its driver."""
+
+    __slots__ = ()
+
+    close_limit_s: float
+    _ending: asyncio.Task[None] | None
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 # the drivers' own
+        """Cancel what the connection does, say goodbye, and be closed.
+
+        A cancellation is raised only once the connection has ended.
+        """
+        if self._ending is None:
+            limit_s = min(self.close_limit_s, timeout or self.close_limit_s)
+            self._ending = asyncio.create_task(self._end(limit_s))  # type: ignore[misc] # a slot of the class beside it
+        await to_its_end(self._ending)
+
+    async def _end(self, limit_s: float) -> None:
+        """End within the limit, and raise nothing."""
+        raise NotImplementedError
+
+
+class BoundedConnection(EndsOnce, Connection):
     """A connection that is closed within `close_limit_s`, also by SQLAlchemy.
 
     The driver's own `close` waits for ever on a frozen network, and a second
@@ -72,25 +95,15 @@ class BoundedConnection(Connection):
         return value
 
     @override
-    async def close(self, *, timeout: float | None = None) -> None:
-        """Cancel what the connection does, say goodbye, and be closed.
-
-        A cancellation is raised only once the connection has ended.
-        """
-        if self._ending is None:
-            limit_s = min(self.close_limit_s, timeout or self.close_limit_s)
-            self._ending = asyncio.create_task(self._end(limit_s))
-        await to_its_end(self._ending)
-
-    @override
     def terminate(self) -> None:
         """Drop the connection, unless it is ending by itself already."""
         if self._ending is None or self._ending.done():
             super().terminate()
 
+    @override
     async def _end(self, limit_s: float) -> None:
         try:
-            await super().close(timeout=limit_s)
+            await Connection.close(self, timeout=limit_s)
         except Exception:  # noqa: BLE001 # whatever the reason, it has to go
             super().terminate()
 

@@ -18,7 +18,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.waiting import wait_async
 from typing_extensions import override
 
-from dbops.engine.dialling.driver import CLOSE_TIMEOUT_S, to_its_end
+from dbops.engine.dialling.driver import CLOSE_TIMEOUT_S, EndsOnce, to_its_end
 
 _INTERVAL_S = 0.1
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 Row = tuple[Any, ...]
 
 
-class BoundedPsycopg(psycopg.AsyncConnection[Row]):
+class BoundedPsycopg(EndsOnce, psycopg.AsyncConnection[Row]):
     """A connection whose statements, and whose end, take no longer than they may.
 
     psycopg itself waits for ever on a frozen network, and up to ten seconds for a
@@ -118,23 +118,14 @@ class BoundedPsycopg(psycopg.AsyncConnection[Row]):
         except Exception:  # noqa: BLE001 # whatever the reason, it has to go
             self.terminate()
 
-    @override
-    async def close(self, *, timeout: float | None = None) -> None:
-        """Say goodbye and be closed, once the server has hung up.
-
-        A cancellation is raised only once the connection has ended.
-        """
-        if self._ending is None:
-            limit_s = min(self.close_limit_s, timeout or self.close_limit_s)
-            self._ending = asyncio.create_task(self._end(limit_s))
-        await to_its_end(self._ending)
-
     def terminate(self) -> None:
         """Drop the connection."""
         self._closed = True
         self.pgconn.finish()
 
+    @override
     async def _end(self, limit_s: float) -> None:
+        """Say goodbye, and wait until the server has hung up."""
         try:
             # A second name for the socket, which the goodbye closes on our side.
             line = socket.socket(fileno=os.dup(self.pgconn.socket))
