@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 import textwrap
 import threading
 from pathlib import Path
@@ -104,6 +105,19 @@ async def test_each_byte_is_alembics_own(
     assert found.sql == as_alembic_prints(project, revisions)
     assert found.problem is None
     assert found.outcome == "ok"
+
+
+async def test_nobody_asks_which_folder_it_is_run_in(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    before = Path.cwd()
+    gone = tmp_path_factory.mktemp("gone")
+    try:
+        os.chdir(gone)
+        gone.rmdir()
+        assert (await migration_sql(opened(project), "base:head")).outcome == "ok"
+    finally:
+        os.chdir(before)
 
 
 async def test_each_byte_is_alembics_own_with_the_env_py_of_dbops(

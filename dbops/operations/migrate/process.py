@@ -3,19 +3,22 @@
 import logging
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 @contextmanager
 def process_as_it_was() -> Generator[None]:
     """Give the process back its folder and its log after the block."""
-    folder = Path.cwd()
+    folder = None
+    with suppress(FileNotFoundError):  # somebody has removed it
+        folder = Path.cwd()
     try:
         with _log_as_it_was():
             yield
     finally:
-        os.chdir(folder)
+        if folder is not None:
+            os.chdir(folder)
 
 
 @contextmanager
